@@ -1,0 +1,63 @@
+"""Every limit, with its reason. A limit that is reached has a code of its own."""
+
+# -- transactions
+TX_BYTES_MAX = 64 * 1024          # an ML-DSA-65 signature (3,309 B) and 1,000 commitments fit; bulk goes to the vault
+MESSAGES_PER_TX_MAX = 64          # a large import is chunked; all or nothing stays cheap to undo
+SIGNERS_PER_TX_MAX = 16           # holder, patient, witnesses; approvals by many are counted in state
+SIGNATURE_BYTES_MAX = 4_096       # composite: 64 + 3,309
+KEY_BYTES_MAX = 2_048             # composite: 32 + 1,952
+TX_WINDOW_MS = 10 * 60_000        # how far ahead an expiry may lie
+TX_LONG_WINDOW_MS = 24 * 3_600_000  # when every message is of a listed type
+TAG_CHARS_MAX = 48
+
+# -- accounts and quotas
+KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they replaced
+LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
+PAYERS_PER_BLOCK_MAX = 10_000     # members of one network
+
+# -- blocks
+BLOCK_TXS_MAX = 512               # a commit stays below 0.1 s
+BLOCK_BYTES_MAX = 8 * 1024 * 1024
+TIMERS_PER_BLOCK_MAX = 1_000      # the rest is carried over to the next block
+EVENT_BYTES_MAX = 8 * 1024
+ROW_BYTES_MAX = 64 * 1024
+REPLAY_BUCKETS_MAX = 1_442        # 24 h of minutes and the two at the edges
+
+# -- the embedded engine
+QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
+QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
+SIGNATURE_CHUNK_MAX = 64          # transactions sent to the helper process in one write
+CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
+
+# -- genesis
+NAME_CHARS_MAX = 33               # chain id = name + "-" + 16 hex digits, at most 50
+FOUNDERS_MAX = 100
+CHECKPOINT_KEYS_MAX = 100
+
+# -- consent
+GRANTS_PER_ROW_MAX = 32           # per (subject, organisation); a closed one makes room
+GRANT_HOURS_MAX = 24 * 366 * 10   # ten years: nobody remembers an older one
+
+# -- records
+RECORDS_PER_BATCH_MAX = 100_000
+BATCHES_PER_TX_MAX = 32
+
+# -- access
+ANSWER_MS = 60_000                # how long a holder may take, unless genesis says otherwise
+PERMIT_MS_MAX = 15 * 60_000       # a permit is for now, not for later
+PAGE_PARTS = 16                   # parts a page of a release
+TIP_AGE_MS_MAX = 10_000           # release needs a tip not older than this
+ANCHOR_MS = 60_000                # the read log is anchored at least this often while there are reads
+
+# -- members
+STAFF_PER_MEMBER_LISTED_MAX = 1_000
+
+# -- holder and vault
+CLAIM_CODE_MS = 15 * 60_000
+CLAIM_CODE_TRIES_MAX = 5
+RESOURCE_BYTES_MAX = 16 * 1024 * 1024   # one FHIR resource; larger attachments are refused, not cut
+INPUT_FILE_BYTES_MAX = 1024 * 1024 * 1024
+JSON_DEPTH_MAX = 64
+REPORT_PROBLEMS_MAX = 1_000
+BODY_BYTES_MAX = 16 * 1024        # a consent or request body
+PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024
