@@ -29,8 +29,14 @@ QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
 SIGNATURE_CHUNK_MAX = 64          # transactions sent to the helper process in one write
 CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
 
+# -- the store and the state tree
+STORE_WRITE_BUFFER_BYTES = 64 * 1024 * 1024    # some 15,000 transactions between two flushes
+STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
+TREE_LEVELS_MAX = 28              # 2^29 buckets, a billion leaves; their array would take 35 GB long before
+TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay
+
 # -- genesis
-NAME_CHARS_MAX = 33               # chain id = name + "-" + 16 hex digits, at most 50
+NAME_CHARS_MAX = 29               # chain id = name + "-sim" + "-" + 16 hex digits, at most 50
 FOUNDERS_MAX = 100
 CHECKPOINT_KEYS_MAX = 100
 
@@ -58,6 +64,10 @@ CLAIM_CODE_TRIES_MAX = 5
 RESOURCE_BYTES_MAX = 16 * 1024 * 1024   # one FHIR resource; larger attachments are refused, not cut
 INPUT_FILE_BYTES_MAX = 1024 * 1024 * 1024
 JSON_DEPTH_MAX = 64
+JSON_NUMBER_CHARS_MAX = 64        # FHIR asks for 18 digits; longer ones only cost time
+BUNDLE_BYTES_MAX = 128 * 1024 * 1024    # a bundle is read whole, at ten times its size; larger sets come as NDJSON
+SOURCE_RESOURCES_MAX = 1_000_000  # of one import; their bytes are held until it is planned
+HEAD_CODES_MAX = 32               # principal codes of one record in its head, which each search opens
 REPORT_PROBLEMS_MAX = 1_000
 BODY_BYTES_MAX = 16 * 1024        # a consent or request body
 PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024

@@ -1,0 +1,28 @@
+"""Making transactions: messages in, signed bytes out. Nothing is sent here."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+from xinglin.base import codec
+from xinglin.base.crypto import HashSuite, SigningKey, key_hash
+from xinglin.base.ids import AccountId, NetworkId
+from xinglin.kernel.module import Message, ModuleSet
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, Transaction, needed_signers, tx_id
+
+EXPIRES_IN_MS = 60_000             # what the SDK signs for; wallets draw theirs at random
+
+
+def sign(network: NetworkId, hashes: HashSuite, modules: ModuleSet, messages: Sequence[Message],
+         keys: Mapping[AccountId, SigningKey], expires_at_ms: int) -> tuple[bytes, bytes]:
+    """(transaction bytes, transaction id) of `messages`, signed by every account they need.
+
+    Errors  KeyError when `keys` lacks one of them.
+    """
+    specs = tuple(modules.messages[type(message)] for message in messages)
+    accounts = needed_signers(tuple(messages), specs)
+    signers = tuple(Signer(account=account, key=key_hash(hashes, keys[account].suite, keys[account].public))
+                    for account in accounts)
+    body = codec.encode(Body(network=network, expires_at_ms=expires_at_ms, nonce=secrets.token_bytes(16),
+                             signers=signers, messages=tuple(messages)))
+    signatures = tuple(keys[account].sign(SIGN_DOMAIN + body) for account in accounts)
+    return codec.encode(Transaction(body=body, signatures=signatures)), tx_id(hashes, body)

@@ -1,0 +1,252 @@
+"""(state, block) -> outcomes: the one function that the ledger is.
+
+Order within a block: due timers, transactions, then the kernel's own rows, state root, closing leaf. A
+block in which nothing came of anything changes nothing at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from xinglin.base import codec
+from xinglin.base.check import InvariantBroken, Refused, invariant
+from xinglin.base.history import Appended
+from xinglin.base.history import leaf_hash as history_leaf_hash
+from xinglin.base.crypto import tagged
+from xinglin.base.limits import EVENT_BYTES_MAX, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
+from xinglin.base.units import MS_PER_MINUTE
+from xinglin.kernel import quota, replay
+from xinglin.kernel.accounts import ACCOUNTS, AccountKind, find_key
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.genesis import Manifest
+from xinglin.kernel.module import Event, ModuleSet, Table, refuse
+from xinglin.kernel.outcome import (NONE_FAILED, Closing, Envelope, Leaf, LeafKind, TimerEnvelope, app_hash,
+                                    events_hash)
+from xinglin.kernel.state import Context, Overlay, State
+from xinglin.kernel.tx import Tx, custody_of
+
+KERNEL_TABLES: tuple[Table[Any], ...] = (ACCOUNTS, replay.REPLAY, quota.QUOTA, quota.LANE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One leaf with what it commits to. `about` are the ids it is found by."""
+
+    index: int
+    leaf: bytes
+    events: bytes
+    code: int
+    tx: Tx | None
+    about: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """All that a block changed. `outcomes` is empty when it changed nothing."""
+
+    height: int
+    time_ms: int
+    outcomes: list[Outcome]
+    closing: bytes
+    rows: list[tuple[bytes, bytes | None]]                  # (store key, row bytes or None)
+    due: list[tuple[str, bytes, int | None, int | None]]    # (table, key, due before, due after)
+    replay: dict[int, list[bytes]]                          # minute -> ids executed in this block
+    dropped: list[int]                                      # minutes whose buckets went
+    state_root: bytes
+    appended: Appended | None
+    app_hash: bytes
+
+
+class Executor:
+    """Applies blocks under one manifest and one set of modules."""
+
+    def __init__(self, modules: ModuleSet, manifest: Manifest, module_set: bytes):
+        self.modules = modules
+        self.manifest = manifest
+        self.module_set = module_set
+
+    def found(self, state: State) -> Applied:
+        """Height 0: the rows that the manifest implies. No leaf, no transaction."""
+        overlay = Overlay(state)
+        ctx = self._context(overlay, 0, self.manifest.started_ms)
+        for module in self.modules.modules:
+            if module.found:
+                ctx.run_as(module.name)
+                module.found(ctx, self.manifest)
+                overlay.keep()
+        rows, due, changes = self._changes(overlay, state)
+        root = state.update_tree(changes)
+        return Applied(0, self.manifest.started_ms, [], b"", rows, due, {}, [], root, None, b"")
+
+    def apply(self, state: State, height: int, time_ms: int, txs: list[Tx]) -> Applied:
+        """Apply `txs`, which are includable apart from duplicates among themselves."""
+        invariant(time_ms > state.time_ms, "block time moves forward")
+        overlay = Overlay(state)
+        ctx = self._context(overlay, height, time_ms)
+        run = _Block(self, state, overlay, ctx)
+        run.timers()
+        for tx in txs:
+            run.transaction(tx)
+        return run.close()
+
+    def _context(self, overlay: Overlay, height: int, time_ms: int) -> Context:
+        return Context(overlay, self.modules.owners, self.manifest.parameters, height, time_ms)
+
+    def _changes(self, overlay: Overlay, state: State) -> tuple[
+            list[tuple[bytes, bytes | None]], list[tuple[str, bytes, int | None, int | None]],
+            list[tuple[bytes, bytes | None]]]:
+        """The block's writes as rows, moves in the due index, and changes of the state tree."""
+        digest = state.hashes.digest
+        rows, due, changes = [], [], []
+        for at, (table, key, row) in overlay.rows.items():
+            data = None if row is None else _row_bytes(table, row)
+            rows.append((at, data))
+            changes.append((digest(table.path_prefix + key), None if data is None else digest(data)))
+            if table.due is not None:
+                old = overlay.original(table, key)
+                before = None if old is None else table.due(old)
+                after = None if row is None else table.due(row)
+                if before != after:
+                    due.append((table.name, key, before, after))
+        return rows, due, changes
+
+
+def _row_bytes(table: Table[Any], row: Any) -> bytes:
+    """Constructors do not validate, so what is stored is decoded once more under its own type."""
+    data = codec.encode(row)
+    try:
+        table.decode_row(data)
+    except ValueError as error:
+        raise InvariantBroken(f"a row of {table.name} is outside its type: {error}") from None
+    invariant(len(data) <= ROW_BYTES_MAX, f"a row of {table.name} is at most {ROW_BYTES_MAX} bytes")
+    return data
+
+
+class _Block:
+    """One block under way."""
+
+    def __init__(self, executor: Executor, state: State, overlay: Overlay, ctx: Context):
+        self.executor = executor
+        self.modules = executor.modules
+        self.state = state
+        self.hashes = state.hashes
+        self.overlay = overlay
+        self.ctx = ctx
+        self.purse = quota.Purse(overlay, executor.manifest.parameters.units_per_second, ctx.block_time_ms)
+        self.outcomes: list[Outcome] = []
+        self.ids: dict[int, list[bytes]] = {}
+        self.seen: set[bytes] = set()
+
+    # -- timers
+
+    def timers(self) -> None:
+        for due_ms, table_name, key in self.state.due(self.ctx.block_time_ms, TIMERS_PER_BLOCK_MAX):
+            table = self.modules.tables[table_name]
+            module, rule = self.modules.timers[table_name]
+            row = self.overlay.get(table, key)
+            invariant(row is not None and table.due is not None and table.due(row) == due_ms,
+                      f"the due index of {table_name} follows its rows")
+            self.ctx.run_as(module)
+            self.ctx.signers = self.ctx.custody = ()
+            event = rule(self.ctx, table.decode_key(key), row)
+            self.overlay.keep()
+            after = self.overlay.get(table, key)
+            invariant(after is None or table.due(after) is None or table.due(after) > self.ctx.block_time_ms,
+                      f"the timer of {table_name} moves its row on")
+            subject = tagged(self.hashes, "xinglin/timer/1", table_name.encode(), key)
+            self._outcome(LeafKind.TIMER, subject, 0,
+                          (TimerEnvelope(table=table_name, due_ms=due_ms), event), None)
+
+    # -- transactions
+
+    def transaction(self, tx: Tx) -> None:
+        short_id = tx.short_id
+        if short_id in self.seen:
+            return                        # a second copy within the block: skipped, no leaf
+        self.seen.add(short_id)
+        self.ids.setdefault(tx.minute, []).append(short_id)
+        ctx = self.ctx
+        ctx.signers = tuple([signer.account for signer in tx.signers])
+        failed = NONE_FAILED
+        events: list[Event] = []
+        code = 0
+        custody: tuple[Any, ...] = ()
+        try:
+            custody = ctx.custody = self._admit(tx)
+            for at, (message, spec) in enumerate(zip(tx.messages, tx.specs, strict=True)):
+                failed = at
+                ctx.run_as(spec.module)
+                events.append(spec.rule(ctx, message))
+            self.overlay.keep()
+            failed = NONE_FAILED
+        except Refused as refused:
+            self.overlay.drop()
+            code = refused.code.value
+            events = []
+            custody = custody or tuple([custody_of(self.overlay.get(ACCOUNTS, signer.account), signer.key)
+                                        for signer in tx.signers])
+        envelope = Envelope(tx_id=tx.id, signers=ctx.signers, custody=custody,
+                            tags=tuple([spec.tag for spec in tx.specs]), code=code, failed=failed)
+        self._outcome(LeafKind.TX, tx.full_hash, code, (envelope, *events), tx)
+
+    def _admit(self, tx: Tx) -> tuple[Any, ...]:
+        """Keys and accounts as they are now, and the price. The kernel's own refusals, in order."""
+        custody = []
+        payer = b""
+        for signer in tx.signers:
+            row = self.overlay.get(ACCOUNTS, signer.account)
+            key = find_key(row, signer.key)
+            if key is not None and key.retired:
+                refuse(KernelCode.KEY_RETIRED)
+            if row is not None and row.suspended:
+                refuse(KernelCode.ACCOUNT_SUSPENDED)
+            if not payer:
+                payer = row.payer if row is not None else b""
+            custody.append(custody_of(row, signer.key))
+        if all([spec.unsponsored for spec in tx.specs]):
+            self.purse.use_lane(tx.signers[0].account, self.ctx.block_day)
+            return tuple(custody)
+        paying = self.overlay.get(ACCOUNTS, payer) if payer else None
+        if paying is None or paying.kind is not AccountKind.MEMBER or paying.suspended:
+            refuse(KernelCode.PAYER_SUSPENDED)
+        self.purse.charge(payer, quota.cost(len(tx.messages), len(tx.raw)))
+        return tuple(custody)
+
+    def _outcome(self, kind: LeafKind, full_hash: bytes, code: int, events: tuple[Event, ...],
+                 tx: Tx | None) -> None:
+        data = codec.encode(events)
+        invariant(len(data) <= EVENT_BYTES_MAX, f"events are at most {EVENT_BYTES_MAX} bytes")
+        index = len(self.outcomes)
+        leaf = codec.encode(Leaf(kind=kind, height=self.ctx.height, index=index, full_hash=full_hash,
+                                 code=code, events_hash=events_hash(self.hashes, data)))
+        about: dict[bytes, None] = {}
+        for event in events:
+            for name in event.about:
+                about[getattr(event, name)] = None
+        self.outcomes.append(Outcome(index, leaf, data, code, tx, tuple(about)))
+
+    # -- the end of a block
+
+    def close(self) -> Applied:
+        ctx, state = self.ctx, self.state
+        if not self.outcomes:
+            return Applied(state.height, state.time_ms, [], b"", [], [], {}, [], b"", None, b"")
+        dropped = [minute for minute in state.replay_minutes()
+                   if (minute + 1) * MS_PER_MINUTE <= ctx.block_time_ms]
+        for minute in dropped:
+            self.overlay.put(replay.REPLAY, replay.REPLAY.encode_key((minute,)), None)
+        for minute, ids in sorted(self.ids.items()):
+            key = replay.REPLAY.encode_key((minute,))
+            row = self.overlay.get(replay.REPLAY, key)
+            self.overlay.put(replay.REPLAY, key, replay.add(self.hashes, row, ids))
+        self.purse.write()
+        self.overlay.keep()
+
+        rows, due, changes = self.executor._changes(self.overlay, state)
+        root = state.update_tree(changes)
+        closing = codec.encode(Closing(kind=LeafKind.CLOSING, height=ctx.height, time_ms=ctx.block_time_ms,
+                                       state_root=root, module_set=self.executor.module_set))
+        leaves = [history_leaf_hash(self.hashes, outcome.leaf) for outcome in self.outcomes]
+        leaves.append(history_leaf_hash(self.hashes, closing))
+        appended = state.append(leaves)
+        return Applied(ctx.height, ctx.block_time_ms, self.outcomes, closing, rows, due, self.ids, dropped,
+                       root, appended, app_hash(self.hashes, appended.root, root, self.executor.module_set))

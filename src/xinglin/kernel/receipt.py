@@ -1,0 +1,172 @@
+"""Files a stranger verifies: an outcome with its proof, and a row or its absence with its proof.
+
+Everything needed is in the file but the network's id, which must be pinned by whoever verifies: a manifest
+whose hash is that id names the checkpoint keys. Nothing lying beside the file is trusted.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from xinglin.base import codec, note, sparse
+from xinglin.base.check import Failed, NotVerified, ProofInvalid
+from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite
+from xinglin.base.history import leaf_hash, verify_inclusion
+from xinglin.base.ids import Hash, NetworkId
+from xinglin.base.limits import EVENT_BYTES_MAX, PROOF_FILE_BYTES_MAX, ROW_BYTES_MAX
+from xinglin.base.units import Index
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.genesis import Manifest, chain_id, hash_suite, network_id
+from xinglin.kernel.module import Event, ModuleSet, Row, Table
+from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
+
+ManifestBytes = Annotated[bytes, Meta(max_length=1024 * 1024)]
+LeafBytes = Annotated[bytes, Meta(max_length=1024)]
+Path = Annotated[tuple[Hash, ...], Meta(max_length=64)]
+NoteBytes = Annotated[bytes, Meta(max_length=16 * 1024)]
+
+
+class Anchored(Struct):
+    """One leaf, its inclusion path, and a signed checkpoint of the tree it is in."""
+
+    leaf: LeafBytes
+    index: Index
+    path: Path
+    checkpoint: NoteBytes
+
+
+class Receipt(Struct, tag="xinglin.receipt/1"):
+    """What came of one transaction or timer."""
+
+    manifest: ManifestBytes
+    anchored: Anchored
+    events: Annotated[bytes, Meta(max_length=EVENT_BYTES_MAX)]
+
+
+class StateProof(Struct, tag="xinglin.state-proof/1"):
+    """A row, or that there is none under this key, in the state that a closing leaf names."""
+
+    manifest: ManifestBytes
+    table: Annotated[str, Meta(max_length=64)]
+    key: Annotated[bytes, Meta(max_length=256)]
+    row: Annotated[bytes, Meta(max_length=ROW_BYTES_MAX)] | None
+    proof: sparse.StateProof
+    anchored: Anchored             # of the closing leaf
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a verified manifest says: the trust root of everything else in the file."""
+
+    manifest: Manifest
+    id: NetworkId
+    chain: str
+    hashes: HashSuite
+
+
+@dataclass(frozen=True)
+class VerifiedReceipt:
+    network: Network
+    leaf: Leaf
+    events: tuple[Event, ...]
+    signed_by: tuple[str, ...]     # names of checkpoint keys
+
+
+@dataclass(frozen=True)
+class VerifiedRow:
+    network: Network
+    table: Table[Any]
+    key: tuple[Any, ...]
+    row: Row | None
+    closing: Closing
+    signed_by: tuple[str, ...]
+
+
+def read_file(data: bytes, type_: Any) -> Any:
+    """Errors  NotVerified FILE_NOT_UNDERSTOOD: truncated, trailing bytes, another kind of file."""
+    if len(data) > PROOF_FILE_BYTES_MAX:
+        raise NotVerified(KernelCode.FILE_NOT_UNDERSTOOD, f"over {PROOF_FILE_BYTES_MAX} bytes")
+    try:
+        return codec.decode(data, type_)
+    except Failed as error:
+        raise NotVerified(KernelCode.FILE_NOT_UNDERSTOOD, error.detail) from None
+
+
+def open_network(manifest_bytes: bytes, pinned: NetworkId | None) -> Network:
+    """The network of a file, if it is the pinned one.
+
+    Errors  NotVerified MANIFEST_NOT_VALID, OTHER_NETWORK; NETWORK_NOT_PINNED when nothing is pinned,
+            with the file's own id in `facts`.
+    """
+    try:
+        manifest = codec.decode(manifest_bytes, Manifest)
+    except Failed as error:
+        raise NotVerified(KernelCode.MANIFEST_NOT_VALID, error.detail) from None
+    found = network_id(manifest)
+    if pinned is None:
+        raise NotVerified(KernelCode.NETWORK_NOT_PINNED, f"the file says it is of {found.hex()}", network=found)
+    if found != pinned:
+        raise NotVerified(KernelCode.OTHER_NETWORK, f"the file is of {found.hex()}", network=found)
+    return Network(manifest, found, chain_id(manifest), hash_suite(manifest))
+
+
+def verify_anchored(network: Network, anchored: Anchored) -> tuple[str, ...]:
+    """Who signed the checkpoint under which this leaf stands in the network's history.
+
+    Errors  NotVerified CHECKPOINT_NOT_VALID, NOT_IN_HISTORY.
+    """
+    keys = {one.name: one.key for one in network.manifest.checkpoint_keys}
+    try:
+        checkpoint, signed_by = note.open_checkpoint(anchored.checkpoint, keys)
+    except ProofInvalid as error:
+        raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, error.detail) from None
+    if checkpoint.origin != origin(network.chain):
+        raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, "it is of another log")
+    try:
+        verify_inclusion(network.hashes, leaf_hash(network.hashes, anchored.leaf), anchored.index,
+                         checkpoint.size, list(anchored.path), checkpoint.root)
+    except ProofInvalid as error:
+        raise NotVerified(KernelCode.NOT_IN_HISTORY, error.detail) from None
+    return signed_by
+
+
+def origin(chain: str) -> str:
+    return f"xinglin/{chain}"
+
+
+def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedReceipt:
+    """Errors  NotVerified, whose code says which step failed."""
+    network = open_network(receipt.manifest, pinned)
+    signed_by = verify_anchored(network, receipt.anchored)
+    leaf: Leaf = read_file(receipt.anchored.leaf, Leaf)
+    if leaf.kind is LeafKind.CLOSING:
+        raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the leaf is not of an outcome")
+    if leaf.events_hash != events_hash(network.hashes, receipt.events):
+        raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH)
+    events = read_file(receipt.events, modules.events_type)
+    return VerifiedReceipt(network, leaf, events, signed_by)
+
+
+def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedRow:
+    """Errors  NotVerified, whose code says which step failed."""
+    network = open_network(proof.manifest, pinned)
+    signed_by = verify_anchored(network, proof.anchored)
+    closing: Closing = read_file(proof.anchored.leaf, Closing)
+    table = modules.tables.get(proof.table)
+    if closing.kind is not LeafKind.CLOSING or table is None:
+        raise NotVerified(KernelCode.NOT_IN_STATE, "not a closing leaf, or not a table we know")
+    if len(proof.key) != table.width:
+        raise NotVerified(KernelCode.NOT_IN_STATE, f"a key of {table.name} is {table.width} bytes")
+    path = sparse.path_of(network.hashes, proof.table, proof.key)
+    try:
+        if proof.row is None:
+            sparse.verify_absence(network.hashes, closing.state_root, path, proof.proof)
+        else:
+            sparse.verify_presence(network.hashes, closing.state_root, path,
+                                   network.hashes.digest(proof.row), proof.proof)
+    except ProofInvalid as error:
+        raise NotVerified(KernelCode.NOT_IN_STATE, error.detail) from None
+    row = None if proof.row is None else read_file(proof.row, table.value)
+    return VerifiedRow(network, table, table.decode_key(proof.key), row, closing, signed_by)

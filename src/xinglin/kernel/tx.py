@@ -1,0 +1,174 @@
+"""A transaction: body and signatures; and what makes bytes one (`includable`).
+
+Every listed signature must be present, in place and valid, or the transaction does not exist: no leaf, no
+id consumed. So a stripped, added, reordered or foreign signature can burn nobody's id. Checks are in two
+steps, so that an engine may verify signatures elsewhere: `read` and `prepare` find what is to be verified,
+the caller verifies it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Meta
+
+from xinglin.base import codec
+from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite, SignatureSuite, key_hash, tagged
+from xinglin.base.ids import AccountId, KeyHash, NetworkId, Nonce, TxId
+from xinglin.base.limits import (SIGNATURE_BYTES_MAX, SIGNERS_PER_TX_MAX, TX_BYTES_MAX, TX_LONG_WINDOW_MS,
+                                 TX_WINDOW_MS)
+from xinglin.base.units import MS_PER_MINUTE, Millis
+from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.module import Message, MessageSpec, ModuleSet
+from xinglin.kernel.state import State
+
+SIGN_DOMAIN = b"xinglin/tx/1\x00"
+
+M = TypeVar("M")
+
+
+class Signer(Struct):
+    account: AccountId
+    key: KeyHash
+
+
+class Body(Struct, Generic[M]):
+    network: NetworkId
+    expires_at_ms: Millis
+    nonce: Nonce
+    signers: Annotated[tuple[Signer, ...], Meta(min_length=1, max_length=SIGNERS_PER_TX_MAX)]
+    messages: M
+
+
+class Transaction(Struct):
+    body: Annotated[bytes, Meta(max_length=TX_BYTES_MAX)]
+    signatures: Annotated[tuple[Annotated[bytes, Meta(max_length=SIGNATURE_BYTES_MAX)], ...],
+                          Meta(min_length=1, max_length=SIGNERS_PER_TX_MAX)]
+
+
+class Tx(NamedTuple):
+    """A transaction that has been read: its bytes, and what they say."""
+
+    raw: bytes
+    full_hash: bytes
+    id: TxId
+    body_bytes: bytes
+    expires_at_ms: int
+    signers: tuple[Signer, ...]
+    messages: tuple[Message, ...]
+    specs: tuple[MessageSpec, ...]
+    signatures: tuple[bytes, ...]
+
+    @property
+    def minute(self) -> int:
+        return self.expires_at_ms // MS_PER_MINUTE
+
+    @property
+    def short_id(self) -> bytes:
+        return self.id[:16]
+
+
+class Check(NamedTuple):
+    """One signature to verify."""
+
+    suite: SignatureSuite
+    key: bytes
+    message: bytes
+    signature: bytes
+
+
+class NotIncludable(Failed):
+    """These bytes are not a transaction here and now."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads transactions of one network."""
+
+    network: NetworkId
+    hashes: HashSuite
+    modules: ModuleSet
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_body", codec.decoder(Body[self.modules.message_type]))
+        object.__setattr__(self, "_outer", codec.decoder(Transaction))
+
+    def read(self, raw: bytes) -> Tx:
+        """Form, network and signers of `raw`; nothing that depends on state or time.
+
+        Errors  NotIncludable TX_TOO_LARGE, TX_NOT_UNDERSTOOD, WRONG_NETWORK, SIGNERS_DO_NOT_MATCH,
+                SIGNATURES_DO_NOT_MATCH.
+        """
+        if len(raw) > TX_BYTES_MAX:
+            raise NotIncludable(KernelCode.TX_TOO_LARGE, f"{len(raw)} of {TX_BYTES_MAX} bytes")
+        try:
+            outer: Transaction = codec.decode(raw, Transaction)
+            body: Any = codec.decode(outer.body, Body[self.modules.message_type])
+        except NotUnderstood as error:
+            raise NotIncludable(KernelCode.TX_NOT_UNDERSTOOD, error.detail) from None
+        if body.network != self.network:
+            raise NotIncludable(KernelCode.WRONG_NETWORK)
+        specs = tuple([self.modules.messages[type(message)] for message in body.messages])
+        if tuple([signer.account for signer in body.signers]) != needed_signers(body.messages, specs):
+            raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH)
+        if len(outer.signatures) != len(body.signers):
+            raise NotIncludable(KernelCode.SIGNATURES_DO_NOT_MATCH)
+        return Tx(raw=raw, full_hash=self.hashes.digest(raw), id=tx_id(self.hashes, outer.body),
+                  body_bytes=outer.body, expires_at_ms=body.expires_at_ms, signers=body.signers,
+                  messages=body.messages, specs=specs, signatures=outer.signatures)
+
+
+def tx_id(hashes: HashSuite, body: bytes) -> TxId:
+    return tagged(hashes, "xinglin/txid/1", body)
+
+
+def needed_signers(messages: tuple[Message, ...], specs: tuple[MessageSpec, ...]) -> tuple[AccountId, ...]:
+    """The accounts that the messages' `signed_by` fields hold, each once, in the order of first need."""
+    needed: dict[bytes, None] = {}
+    for message, spec in zip(messages, specs, strict=True):
+        for name in spec.signed_by:
+            needed[getattr(message, name)] = None
+    return tuple(needed)
+
+
+def prepare(tx: Tx, state: State, now_ms: int) -> list[Check]:
+    """The signatures to verify for `tx` to be includable at `now_ms` after `state`.
+
+    Errors  NotIncludable TX_EXPIRED, EXPIRY_TOO_FAR_AHEAD, ALREADY_EXECUTED, SIGNER_UNKNOWN.
+    """
+    check_window(tx, now_ms)
+    if state.executed(tx.minute, tx.short_id):
+        raise NotIncludable(KernelCode.ALREADY_EXECUTED)
+    message = SIGN_DOMAIN + tx.body_bytes
+    checks = []
+    for signer, signature in zip(tx.signers, tx.signatures, strict=True):
+        key = find_key(state.row(ACCOUNTS, signer.account), signer.key)
+        suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes)
+        checks.append(Check(suite, public, message, signature))
+    return checks
+
+
+def check_window(tx: Tx, now_ms: int) -> None:
+    if tx.expires_at_ms <= now_ms:
+        raise NotIncludable(KernelCode.TX_EXPIRED, f"{now_ms - tx.expires_at_ms} ms ago")
+    window = TX_LONG_WINDOW_MS if all(spec.long_window for spec in tx.specs) else TX_WINDOW_MS
+    if tx.expires_at_ms > now_ms + window:
+        raise NotIncludable(KernelCode.EXPIRY_TOO_FAR_AHEAD, f"at most {window} ms ahead")
+
+
+def _introduced(tx: Tx, signer: Signer, hashes: HashSuite) -> tuple[SignatureSuite, bytes]:
+    """A key that a message of this very transaction brings: its signature is the proof of possession."""
+    for message, spec in zip(tx.messages, tx.specs, strict=True):
+        brings = spec.introduces
+        if brings and getattr(message, brings.account) == signer.account:
+            suite, key = getattr(message, brings.suite), getattr(message, brings.key)
+            if key_hash(hashes, suite, key) == signer.key:
+                return suite, key
+    raise NotIncludable(KernelCode.SIGNER_UNKNOWN)
+
+
+def custody_of(row: AccountRow | None, key_id: KeyHash) -> Custody:
+    key = find_key(row, key_id)
+    return key.custody if key else Custody.OWN

@@ -1,0 +1,158 @@
+"""The one rule over private data: `decide`. The holder runs it; whoever is shown the inputs runs it again.
+
+Reads       nothing: a pure function, pinned by RULE_VERSION
+Source      domains.md J1; core.md "Asking and answering"; HL7 ActReason, v3-Confidentiality, ActCode
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
+
+from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite, tagged
+from xinglin.base.ids import NO_ID, AccountId, Commitment, Hash
+from xinglin.base.limits import BODY_BYTES_MAX
+from xinglin.base.units import U8, U32, Millis
+from xinglin.modules.members import Role
+
+RULE_VERSION = 1
+
+ShortCode = Annotated[str, Meta(min_length=1, max_length=64)]
+Words = Annotated[str, Meta(max_length=2_000)]
+Codes = Annotated[tuple[ShortCode, ...], Meta(max_length=64)]
+
+# Confidentiality that needs no permission of its own (v3-Confidentiality: unrestricted to normal).
+ORDINARY = ("U", "L", "M", "N")
+
+
+class ScopeItem(Struct):
+    """A FHIR resource type, narrowed to a category code unless that is empty; or one resource by its id."""
+
+    type: ShortCode
+    category: Annotated[str, Meta(max_length=64)]
+    id: Annotated[str, Meta(max_length=64)]
+
+
+Scope = Annotated[tuple[ScopeItem, ...], Meta(min_length=1, max_length=64)]
+
+
+class ConsentBody(Struct, tag="xinglin.consent-body/1"):
+    """What a grant commits to. It lies under the subject's key at the holder, and in her wallet."""
+
+    person: AccountId             # NO_ID: anybody of the organisation in one of `roles`
+    roles: Annotated[tuple[Role, ...], Meta(max_length=16)]     # empty: any
+    scope: Scope
+    purposes: Codes               # HL7 ActReason
+    labels: Codes                 # sensitivities she opens too; none unless named
+    wording: Words                # the sentence she was shown
+    language: ShortCode           # BCP 47
+
+
+class RequestBody(Struct, tag="xinglin.request-body/1"):
+    """What a request commits to. The holder keeps it, denied or not, so that she can read it."""
+
+    reader: AccountId
+    purpose: ShortCode
+    scope: Scope
+    reason: Words
+
+
+class Facts(Struct):
+    """What the rule may know of a record, from its committed head."""
+
+    type: ShortCode
+    id: ShortCode
+    categories: Codes
+    labels: Codes
+
+
+class Cause(IntEnum):
+    """Why, for the patient's eyes. The reader's opening says available or not, nothing finer."""
+
+    PERMITTED = 0
+    NO_BODY = 1
+    BODY_DOES_NOT_MATCH = 2
+    OTHER_PERSON = 3
+    OTHER_ROLE = 4
+    OTHER_PURPOSE = 5
+    NOTHING_IN_SCOPE = 6
+    ONLY_WITHHELD = 7             # records in scope exist, each with a label that the grant does not name
+
+
+class Judgement(NamedTuple):
+    cause: Cause
+    selected: tuple[int, ...]     # positions in the records given, ascending; empty unless permitted
+
+
+class Inputs(Struct, tag="xinglin.inputs/1"):
+    """What was judged. Opened to the patient, so that anyone she shows it to can judge again."""
+
+    rule_version: U8
+    request: Commitment
+    consent: Commitment
+    role: U8
+    at_ms: Millis
+    records: U32                  # how many records were considered
+    records_root: Hash            # H over their facts in order
+    cause: Cause
+
+
+class Opening(Struct, tag="xinglin.opening/1"):
+    """What reader and patient may know of an answer."""
+
+    available: bool
+    scope: Annotated[tuple[ScopeItem, ...], Meta(max_length=64)]
+    parts: U32
+
+
+class Opened(Struct, tag="xinglin.opened/1"):
+    """A committed body with its nonce."""
+
+    nonce: Hash
+    body: Annotated[bytes, Meta(max_length=BODY_BYTES_MAX)]
+
+
+def decide(body: ConsentBody, request: RequestBody, records: Sequence[Facts], role: Role) -> Judgement:
+    """Which of `records` the grant opens to this request. Time was judged before: the grant is live."""
+    if body.person not in (NO_ID, request.reader):
+        return _no(Cause.OTHER_PERSON)
+    if body.roles and role not in body.roles:
+        return _no(Cause.OTHER_ROLE)
+    if request.purpose not in body.purposes:
+        return _no(Cause.OTHER_PURPOSE)
+    in_scope = [at for at, facts in enumerate(records)
+                if covers(body.scope, facts) and covers(request.scope, facts)]
+    if not in_scope:
+        return _no(Cause.NOTHING_IN_SCOPE)
+    selected = tuple(at for at in in_scope if not withheld(records[at].labels, body.labels))
+    if not selected:
+        return _no(Cause.ONLY_WITHHELD)
+    return Judgement(cause=Cause.PERMITTED, selected=selected)
+
+
+def covers(scope: Sequence[ScopeItem], facts: Facts) -> bool:
+    return any(item.type == facts.type and item.category in ("", *facts.categories)
+               and item.id in ("", facts.id) for item in scope)
+
+
+def withheld(labels: Sequence[str], named: Sequence[str]) -> bool:
+    """Whether a record has a label that is neither ordinary nor named by the grant."""
+    return any(label not in ORDINARY and label not in named for label in labels)
+
+
+def _no(cause: Cause) -> Judgement:
+    return Judgement(cause=cause, selected=())
+
+
+def commit(hashes: HashSuite, kind: str, nonce: bytes, content: bytes) -> Commitment:
+    """H(domain, nonce, content): without the nonce nobody can try out what `content` was.
+
+    kind  consent-body | request-body | inputs | opening | part | card
+    """
+    return tagged(hashes, f"xinglin/{kind}/1", nonce, content)
+
+
+def records_root(hashes: HashSuite, facts: Sequence[bytes]) -> Hash:
+    return tagged(hashes, "xinglin/facts/1", *facts)

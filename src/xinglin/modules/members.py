@@ -1,0 +1,309 @@
+"""Members: organisations, admitted by votes, and the people and services that act for them.
+
+Tables      members/members   (member) -> MemberRow
+            members/staff     (account) -> StaffRow, staff and services
+            members/motions   (member, motion) -> MotionRow, while a vote is open
+            members/tally     () -> TallyRow, how many are active
+Messages    members.invite/1   a member proposes another, which shows that it holds its key
+            members.propose/1  a member proposes to suspend or reinstate another
+            members.vote/1     a member agrees with an open motion
+            members.enrol_staff/1, members.enrol_service/1, members.end_staff/1
+Invariants  the tally counts the active members; a motion has no voter twice
+Reads       nothing below
+Source      design.md 5; domains.md 2 and 12: more than two thirds of the active members decide
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from msgspec import Meta, structs
+
+from xinglin.base.crypto import SignatureSuite
+from xinglin.base.ids import AccountId, Commitment, MemberId
+from xinglin.base.limits import FOUNDERS_MAX
+from xinglin.base.units import Count, Millis
+from xinglin.kernel.accounts import AccountKind, Custody, enrol_key, open_account, retire_keys, suspend
+from xinglin.kernel.genesis import Manifest, MemberKind, PublicKey
+from xinglin.kernel.module import Code, Event, Introduces, Message, Module, Row, Table, refuse
+from xinglin.kernel.state import Context
+
+
+class Refusal(Code):              # members' hundred, 100-199; permanent; order is precedence
+    MEMBER_NOT_ACTIVE = 100
+    MEMBER_ALREADY_KNOWN = 101
+    MEMBER_NOT_FOUND = 102
+    MOTION_NOT_FOUND = 103
+    MOTION_ALREADY_OPEN = 104
+    ALREADY_VOTED = 105
+    NOTHING_TO_CHANGE = 106
+    STAFF_NOT_ACTIVE = 107
+    STAFF_OF_ANOTHER_MEMBER = 108
+    SERVICE_NOT_ACTIVE = 109
+    LAST_ACTIVE_MEMBER = 110
+
+
+class MemberStatus(IntEnum):
+    INVITED, ACTIVE, SUSPENDED = range(3)
+
+
+class Motion(IntEnum):
+    ADMIT, SUSPEND, REINSTATE = range(3)
+
+
+class Role(IntEnum):
+    """What a member of staff is; ISCO-08 as FHIR's practitioner roles use it, and services."""
+
+    PHYSICIAN, NURSE, PHARMACIST, PSYCHIATRIST, CLAIMS_OFFICER, AUDITOR, RESEARCHER, SERVICE = range(8)
+
+
+class MemberRow(Row):
+    kind: MemberKind
+    status: MemberStatus
+    since_ms: Millis
+    card: Commitment               # salted: the directory card with the name
+
+
+class StaffRow(Row):
+    member: MemberId
+    role: Role
+    active: bool
+    card: Commitment
+
+
+class MotionRow(Row):
+    voters: Annotated[tuple[MemberId, ...], Meta(max_length=FOUNDERS_MAX)]
+
+
+class TallyRow(Row):
+    active: Count
+
+
+MEMBERS = Table("members/members", key=(MemberId,), value=MemberRow)
+STAFF = Table("members/staff", key=(AccountId,), value=StaffRow)
+MOTIONS = Table("members/motions", key=(MemberId, Motion), value=MotionRow)
+TALLY = Table("members/tally", key=(), value=TallyRow, empty=TallyRow(active=0))
+
+
+class Invite(Message, tag="members.invite/1"):
+    proposer: MemberId
+    member: MemberId               # drawn by the newcomer
+    kind: MemberKind
+    suite: SignatureSuite
+    key: PublicKey
+    card: Commitment
+
+
+class Propose(Message, tag="members.propose/1"):
+    proposer: MemberId
+    member: MemberId
+    motion: Motion                 # suspend or reinstate
+
+
+class Vote(Message, tag="members.vote/1"):
+    voter: MemberId
+    member: MemberId
+    motion: Motion
+
+
+class EnrolStaff(Message, tag="members.enrol_staff/1"):
+    member: MemberId
+    account: AccountId
+    role: Role
+    custody: Custody               # server: the member keeps the key, and every receipt says so
+    suite: SignatureSuite
+    key: PublicKey
+    card: Commitment
+
+
+class EnrolService(Message, tag="members.enrol_service/1"):
+    member: MemberId
+    account: AccountId
+    suite: SignatureSuite
+    key: PublicKey
+
+
+class EndStaff(Message, tag="members.end_staff/1"):
+    member: MemberId
+    account: AccountId
+
+
+class Moved(Event, tag="members.moved/1"):
+    """A motion was opened or joined; `carried` when it took effect."""
+
+    member: MemberId
+    motion: Motion
+    votes: Count
+    carried: bool
+
+    about = ("member",)
+
+
+class Enrolled(Event, tag="members.enrolled/1"):
+    member: MemberId
+    account: AccountId
+    role: Role
+    custody: Custody
+
+    about = ("member", "account")
+
+
+class Ended(Event, tag="members.ended/1"):
+    member: MemberId
+    account: AccountId
+
+    about = ("member", "account")
+
+
+def found(ctx: Context, manifest: Manifest) -> None:
+    """Height 0: the founders are active, without a vote."""
+    for founder in manifest.founders:
+        open_account(ctx, founder.member, AccountKind.MEMBER, founder.member)
+        enrol_key(ctx, founder.member, founder.suite, founder.key, Custody.OWN)
+        ctx[MEMBERS].put((founder.member,), MemberRow(
+            kind=founder.kind, status=MemberStatus.ACTIVE, since_ms=manifest.started_ms, card=founder.card))
+    ctx[TALLY].put((), TallyRow(active=len(manifest.founders)))
+
+
+def invite(ctx: Context, msg: Invite) -> Event:
+    """Propose a new member; its own signature shows that it holds the key and wants to join."""
+    require_active(ctx, msg.proposer)
+    if ctx[MEMBERS].has((msg.member,)):
+        refuse(Refusal.MEMBER_ALREADY_KNOWN)
+
+    open_account(ctx, msg.member, AccountKind.MEMBER, msg.member)
+    enrol_key(ctx, msg.member, msg.suite, msg.key, Custody.OWN)
+    ctx[MEMBERS].put((msg.member,), MemberRow(
+        kind=msg.kind, status=MemberStatus.INVITED, since_ms=ctx.block_time_ms, card=msg.card))
+    return _count(ctx, msg.member, Motion.ADMIT, (msg.proposer,))
+
+
+def propose(ctx: Context, msg: Propose) -> Event:
+    """Open a motion to suspend or reinstate a member; proposing is the first vote."""
+    require_active(ctx, msg.proposer)
+    row = ctx[MEMBERS].get((msg.member,))
+    if row is None:
+        refuse(Refusal.MEMBER_NOT_FOUND)
+    wanted = {Motion.SUSPEND: MemberStatus.ACTIVE, Motion.REINSTATE: MemberStatus.SUSPENDED}.get(msg.motion)
+    if row.status is not wanted:
+        refuse(Refusal.NOTHING_TO_CHANGE)
+    if ctx[MOTIONS].has((msg.member, msg.motion)):
+        refuse(Refusal.MOTION_ALREADY_OPEN)
+    if msg.motion is Motion.SUSPEND and _active(ctx) == 1:
+        refuse(Refusal.LAST_ACTIVE_MEMBER)
+
+    return _count(ctx, msg.member, msg.motion, (msg.proposer,))
+
+
+def vote(ctx: Context, msg: Vote) -> Event:
+    """Agree with an open motion."""
+    require_active(ctx, msg.voter)
+    motion = ctx[MOTIONS].get((msg.member, msg.motion))
+    if motion is None:
+        refuse(Refusal.MOTION_NOT_FOUND)
+    if msg.voter in motion.voters:
+        refuse(Refusal.ALREADY_VOTED)
+
+    return _count(ctx, msg.member, msg.motion, (*motion.voters, msg.voter))
+
+
+def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberId, ...]) -> Event:
+    """Write the votes, and what they decide. Only votes of members that are active now count."""
+    active = _active(ctx)
+    standing = [one for one in voters if is_active(ctx, one)]
+    carried = 3 * len(standing) > 2 * active
+    if not carried:
+        ctx[MOTIONS].put((member, motion), MotionRow(voters=voters))
+    else:
+        ctx[MOTIONS].delete((member, motion))
+        row = ctx[MEMBERS].get((member,))
+        status = MemberStatus.SUSPENDED if motion is Motion.SUSPEND else MemberStatus.ACTIVE
+        if row is not None:
+            ctx[MEMBERS].put((member,), structs.replace(row, status=status, since_ms=ctx.block_time_ms))
+        suspend(ctx, member, motion is Motion.SUSPEND)
+        ctx[TALLY].put((), TallyRow(active=active - 1 if motion is Motion.SUSPEND else active + 1))
+    return Moved(member=member, motion=motion, votes=len(standing), carried=carried)
+
+
+def enrol_staff(ctx: Context, msg: EnrolStaff) -> Event:
+    """Give a person of the member an account; role and custody stand in the state from now on."""
+    require_active(ctx, msg.member)
+
+    open_account(ctx, msg.account, AccountKind.STAFF, msg.member)
+    enrol_key(ctx, msg.account, msg.suite, msg.key, msg.custody)
+    ctx[STAFF].put((msg.account,), StaffRow(member=msg.member, role=msg.role, active=True, card=msg.card))
+    return Enrolled(member=msg.member, account=msg.account, role=msg.role, custody=msg.custody)
+
+
+def enrol_service(ctx: Context, msg: EnrolService) -> Event:
+    """Give a system of the member an account: it imports, co-signs claims and answers."""
+    require_active(ctx, msg.member)
+
+    open_account(ctx, msg.account, AccountKind.SERVICE, msg.member)
+    enrol_key(ctx, msg.account, msg.suite, msg.key, Custody.SERVER)
+    ctx[STAFF].put((msg.account,), StaffRow(
+        member=msg.member, role=Role.SERVICE, active=True, card=bytes(32)))
+    return Enrolled(member=msg.member, account=msg.account, role=Role.SERVICE, custody=Custody.SERVER)
+
+
+def end_staff(ctx: Context, msg: EndStaff) -> Event:
+    """End an account of the member: its keys are retired and it acts no more."""
+    row = ctx[STAFF].get((msg.account,))
+    if row is None or not row.active:
+        refuse(Refusal.STAFF_NOT_ACTIVE)
+    if row.member != msg.member:
+        refuse(Refusal.STAFF_OF_ANOTHER_MEMBER)
+
+    retire_keys(ctx, msg.account)
+    ctx[STAFF].put((msg.account,), structs.replace(row, active=False))
+    return Ended(member=msg.member, account=msg.account)
+
+
+# -- reads, for modules above and for the holder
+
+def is_active(ctx: Context, member: MemberId) -> bool:
+    row = ctx[MEMBERS].get((member,))
+    return row is not None and row.status is MemberStatus.ACTIVE
+
+
+def require_active(ctx: Context, member: MemberId, otherwise: Code = Refusal.MEMBER_NOT_ACTIVE) -> None:
+    if not is_active(ctx, member):
+        refuse(otherwise)
+
+
+def staff_of(ctx: Context, account: AccountId) -> StaffRow:
+    """The active person behind `account`, of an active member. Refused STAFF_NOT_ACTIVE, MEMBER_NOT_ACTIVE."""
+    row = ctx[STAFF].get((account,))
+    if row is None or not row.active:
+        refuse(Refusal.STAFF_NOT_ACTIVE)
+    require_active(ctx, row.member)
+    return row
+
+
+def service_of(ctx: Context, account: AccountId) -> MemberId:
+    """The active member whose service `account` is. Refused SERVICE_NOT_ACTIVE, MEMBER_NOT_ACTIVE."""
+    row = ctx[STAFF].get((account,))
+    if row is None or not row.active or row.role is not Role.SERVICE:
+        refuse(Refusal.SERVICE_NOT_ACTIVE)
+    require_active(ctx, row.member)
+    return row.member
+
+
+def _active(ctx: Context) -> int:
+    row = ctx[TALLY].get(())
+    return row.active if row else 0
+
+
+MODULE = Module(
+    name="members",
+    codes=Refusal,
+    tables=(MEMBERS, STAFF, MOTIONS, TALLY),
+    rules={Invite: invite, Propose: propose, Vote: vote, EnrolStaff: enrol_staff,
+           EnrolService: enrol_service, EndStaff: end_staff},
+    signed_by={Invite: ("proposer", "member"), Propose: "proposer", Vote: "voter",
+               EnrolStaff: ("member", "account"), EnrolService: ("member", "account"), EndStaff: "member"},
+    events=(Moved, Enrolled, Ended),
+    introduces={Invite: Introduces(account="member", suite="suite", key="key"),
+                EnrolStaff: Introduces(account="account", suite="suite", key="key"),
+                EnrolService: Introduces(account="account", suite="suite", key="key")},
+    found=found,
+)
