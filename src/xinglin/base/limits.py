@@ -32,7 +32,7 @@ CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to st
 # -- the store and the state tree
 STORE_WRITE_BUFFER_BYTES = 64 * 1024 * 1024    # some 15,000 transactions between two flushes
 STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
-TREE_LEVELS_MAX = 28              # 2^29 buckets, a billion leaves; their array would take 35 GB long before
+TREE_BUCKETS_MAX = 2**29 - 1      # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
 TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay
 
 # -- genesis
@@ -59,6 +59,10 @@ ANCHOR_MS = 60_000                # the read log is anchored at least this often
 STAFF_PER_MEMBER_LISTED_MAX = 1_000
 
 # -- holder and vault
+BLOB_BYTES_MAX = 1024 * 1024 * 1024     # a segment is held in memory once, while it is written
+CELL_BYTES_MAX = 32 * 1024 * 1024       # a subject's sealed index: 20,000 resources are about 2 MB
+CELL_NAME_BYTES_MAX = 64                # two hashes
+ROWS_PER_READ_MAX = 10_000              # a page of a read log; ask again for more
 CLAIM_CODE_MS = 15 * 60_000
 CLAIM_CODE_TRIES_MAX = 5
 RESOURCE_BYTES_MAX = 16 * 1024 * 1024   # one FHIR resource; larger attachments are refused, not cut
@@ -71,3 +75,11 @@ HEAD_CODES_MAX = 32               # principal codes of one record in its head, w
 REPORT_PROBLEMS_MAX = 1_000
 BODY_BYTES_MAX = 16 * 1024        # a consent or request body
 PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024
+
+# -- client
+PASSPHRASE_BYTES_MAX = 1_024      # a pasted file is not a passphrase
+WALLET_BYTES_MAX = 64 * 1024 * 1024     # read whole, opened whole
+WALLET_SUBJECTS_MAX = 1_024       # one a holder; a guardian has several people's
+WALLET_GRANTS_MAX = 4_096         # 32 open ones a holder, and their history
+WALLET_NOTES_MAX = 4_096
+NOTE_BYTES_MAX = 16 * 1024        # as a body

@@ -1,0 +1,1 @@
+"""Orders transactions and makes them durable. Never looks inside a message."""

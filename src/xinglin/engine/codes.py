@@ -1,0 +1,22 @@
+"""What can be wrong in the engine's room: 8000 to 8099."""
+
+from xinglin.base.check import Code
+
+
+class EngineCode(Code):
+    # -- the store and the state tree, to 8019
+    STORE_IN_USE = 8000
+    STORE_CORRUPT = 8001
+    DISK_FULL = 8002
+    STORE_NOT_USABLE = 8003
+
+    # -- ledger and engine, from 8020
+    HOME_NOT_EMPTY = 8020
+    NO_LEDGER_HERE = 8021
+    MODULES_DIFFER = 8022
+    CLOCK_BEHIND_TIP = 8023
+    TIP_BEHIND_ACKNOWLEDGED = 8024
+    QUEUE_FULL = 8025
+    ENGINE_STOPPED = 8026
+    HELPER_ENDED = 8027
+    TIME_ONLY_GROWS = 8028

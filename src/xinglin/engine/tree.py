@@ -1,0 +1,406 @@
+"""The sparse Merkle state tree (`base/sparse.py`) on disk, updated once a block.
+
+Leaves lie in *buckets*: rows of the store with all entries (path, row hash) under one prefix of the path, ascending.
+With N buckets and L = floor(log2 N) each prefix of L bits is a bucket, but the first N - 2^L of them are split into two
+of L + 1 bits. Always the next one is split, so that a bucket holds `BUCKET_LEAVES` on average; none is ever joined. A
+bucket's key is its prefix with zeros up to 32 bits: keys ascend with paths, and a split overwrites the left half and
+adds the right one. An empty bucket has no row.
+
+All hashes from the buckets up stand in memory as a heap: the root is node 1, the children of node n are 2n and 2n + 1,
+the buckets are exactly the nodes N to 2N - 1, and splitting bucket N adds two nodes at the end. Beside each hash stands
+how many leaves are below it: none, one (whose hash stands in for the subtree) or many. The heap is kept in a snapshot
+file and a journal, one row a block with the hash of each bucket touched: so a start reads no buckets, and a lost or
+damaged snapshot costs one reading of them all.
+
+Nothing of this reaches the root, which depends on the set of leaves alone.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from struct import Struct as Packed
+
+from xinglin.base.check import Failed, ProofInvalid, invariant
+from xinglin.base.crypto import HashSuite
+from xinglin.base.limits import TREE_BUCKETS_MAX, TREE_JOURNAL_ENTRIES_MIN
+from xinglin.base.sparse import (
+    EMPTY,
+    ENTRY_BYTES,
+    LEAF_TAG,
+    NODE_TAG,
+    StateProof,
+    bit_of,
+    proof_from,
+    siblings_below,
+    subtree_root,
+    verify_absence,
+    verify_presence,
+)
+from xinglin.engine import tree_snapshot
+from xinglin.engine.codes import EngineCode
+from xinglin.engine.store import BUCKETS, JOURNAL, Batch, Store
+
+BUCKET_LEAVES = 2       # measured: fewer cost more rows, more cost more hashes of what did not change
+SNAPSHOT_NAME = "tree.snapshot"
+NONE, LONE, MANY = range(3)
+PREFIX_BITS = 32
+JOURNAL_HEAD = Packed(">qIQ32s")    # height of the row before or -1, buckets, leaves, root
+JOURNAL_ENTRY = Packed(">I32s")     # node << 2 | occupancy, hash
+
+Bucket = tuple[list[bytes], list[bytes]]    # entries, and their leaf hashes in step
+
+
+class Heap:
+    """Hash and occupancy of every node from the buckets up; 33 bytes a node."""
+
+    def __init__(self, digest: Callable[[bytes], bytes], buckets: int = 1):
+        self.digest = digest
+        self.buckets = buckets
+        self.hashes = bytearray(64 * buckets)
+        self.occupied = bytearray(2 * buckets)
+
+    @property
+    def root(self) -> bytes:
+        return self.hash_of(1)
+
+    def hash_of(self, node: int) -> bytes:
+        return bytes(self.hashes[32 * node : 32 * node + 32])
+
+    def node_at(self, path: bytes) -> int:
+        """The bucket in which `path` stands."""
+        return bucket_at(self.buckets, int.from_bytes(path[:4], "big"))
+
+    def grow(self, buckets: int) -> None:
+        more = buckets - self.buckets
+        self.hashes += bytes(64 * more)
+        self.occupied += bytes(2 * more)
+        self.buckets = buckets
+
+    def put(self, node: int, root: bytes, occupancy: int) -> None:
+        self.hashes[32 * node : 32 * node + 32] = root
+        self.occupied[node] = occupancy
+
+    def hash_above(self, changed: set[int], *, removed: bool) -> None:
+        """Hash every node above the changed buckets once; `removed` when leaves may have become fewer."""
+        depth = self.buckets.bit_length() - 1
+        deeper = {node for node in changed if node >= 2 << depth}
+        with memoryview(self.hashes) as hashes:
+            level = self._hash_parents(hashes, deeper, removed) | (changed - deeper)
+            for _ in range(depth):
+                level = self._hash_parents(hashes, level, removed)
+
+    def hash_all(self) -> None:
+        with memoryview(self.hashes) as hashes:
+            self._hash_nodes(hashes, range(self.buckets - 1, 0, -1), True)
+
+    def _hash_parents(self, hashes: memoryview, nodes: set[int], removed: bool) -> set[int]:
+        parents = {node >> 1 for node in nodes}
+        self._hash_nodes(hashes, parents, removed)
+        return parents
+
+    def _hash_nodes(self, hashes: memoryview, nodes: Iterable[int], removed: bool) -> None:
+        # The hottest loop of the ledger: some 13 turns a key at 10^6 keys.
+        digest, occupied = self.digest, self.occupied
+        for node in nodes:
+            at = node << 6
+            if removed or occupied[node] != MANY:
+                left, right = occupied[2 * node], occupied[2 * node + 1]
+                if left + right < MANY:
+                    occupied[node] = left + right
+                    lone = at if left else at + 32      # both are EMPTY when neither is occupied
+                    hashes[at >> 1 : (at >> 1) + 32] = hashes[lone : lone + 32]
+                    continue
+                occupied[node] = MANY
+            hashes[at >> 1 : (at >> 1) + 32] = digest(NODE_TAG + hashes[at : at + 64])
+
+
+def bucket_at(buckets: int, prefix: int) -> int:
+    """The bucket for a path that begins with the 32 bits `prefix`."""
+    shift = PREFIX_BITS + 1 - buckets.bit_length()
+    node = (1 << PREFIX_BITS | prefix) >> shift
+    return node if node >= buckets else (1 << PREFIX_BITS | prefix) >> (shift - 1)
+
+
+def bucket_key(node: int) -> bytes:
+    return BUCKETS + prefix_of(node).to_bytes(4, "big")
+
+
+def prefix_of(node: int) -> int:
+    depth = node.bit_length() - 1
+    return (node << (PREFIX_BITS - depth)) - (1 << PREFIX_BITS)
+
+
+def journal_key(height: int) -> bytes:
+    return JOURNAL + height.to_bytes(8, "big")
+
+
+class StateTree:
+    def __init__(self, store: Store, hashes: HashSuite, folder: Path):
+        self.count = 0                  # leaves
+        self.root = EMPTY
+        self._store = store
+        self._hashes = hashes
+        self._file = folder / SNAPSHOT_NAME
+        self._heap = Heap(hashes.digest)
+        self._height = -1               # of the last update
+        self._journaled = 0             # entries since the snapshot
+
+    @classmethod
+    def open(cls, store: Store, hashes: HashSuite, folder: Path) -> "StateTree":
+        """The tree as of the last update that the store holds.
+
+        Errors  Failed STORE_CORRUPT when snapshot and buckets both fail to lead to that update's root.
+        """
+        tree = cls(store, hashes, folder)
+        for key, row in store.scan(JOURNAL, limit=1, reverse=True):
+            _, buckets, tree.count, tree.root = JOURNAL_HEAD.unpack_from(row)
+            tree._height = int.from_bytes(key[1:], "big")
+            if not tree._load(buckets):
+                tree._rebuild(buckets)
+        return tree
+
+    def update(
+        self, changes: Sequence[tuple[bytes, bytes | None]], batch: Batch, height: int
+    ) -> bytes:
+        """Put (path, row hash) pairs, None to delete, and return the new root; the last pair of a path counts.
+
+        Bucket and journal rows go into `batch`, which must be written before the next call. On an error nothing
+        here has changed and the batch is to be dropped.
+
+        Errors  Failed STORE_CORRUPT when a bucket is not what the tree says.
+        """
+        invariant(height > self._height, "heights of updates ascend")
+        if self._journaled >= max(TREE_JOURNAL_ENTRIES_MIN, self._heap.buckets // 4):
+            self.snapshot()
+        latest = dict(changes)
+        wanted = -(-(self.count + len(latest)) // BUCKET_LEAVES)
+        nodes, opened, buckets = self._split_until(min(wanted, TREE_BUCKETS_MAX))
+
+        changed: set[int] = set()
+        count, removed = self.count, False
+        for node, in_bucket in _by_bucket(latest, buckets).items():
+            entries, leaves = opened.pop(node) if node in opened else self._read(node)
+            before = len(entries)
+            removed |= self._apply(entries, leaves, in_bucket)
+            depth = node.bit_length() - 1
+            root = subtree_root(self._hashes.digest, entries, leaves, depth)
+            nodes[node] = (root, min(len(entries), MANY))
+            changed.add(node)
+            count += len(entries) - before
+            _put_bucket(batch, node, entries)
+        for node, (entries, _) in opened.items():
+            _put_bucket(batch, node, entries)
+
+        heap = self._heap
+        heap.grow(buckets)
+        for node, (root, occupancy) in nodes.items():
+            heap.put(node, root, occupancy)
+        heap.hash_above(changed, removed=removed)
+        self.root, self.count = heap.root, count
+        self._write_journal(nodes, batch, height)
+        return self.root
+
+    def _split_until(
+        self, wanted: int
+    ) -> tuple[dict[int, tuple[bytes, int]], dict[int, Bucket], int]:
+        """Split buckets until there are `wanted`: hashes of the new nodes, the new buckets, how many there are now.
+
+        The heap is left alone. What stands above a bucket does not change when it is split.
+        """
+        digest = self._hashes.digest
+        nodes: dict[int, tuple[bytes, int]] = {}
+        opened: dict[int, Bucket] = {}
+        buckets = self._heap.buckets
+        while buckets < wanted:
+            entries, leaves = opened.pop(buckets) if buckets in opened else self._read(buckets)
+            left, right = 2 * buckets, 2 * buckets + 1
+            depth = left.bit_length() - 1
+            middle = bisect_left(entries, prefix_of(right).to_bytes(4, "big"))
+            opened[left] = entries[:middle], leaves[:middle]
+            opened[right] = entries[middle:], leaves[middle:]
+            for node in (left, right):
+                root = subtree_root(digest, *opened[node], depth)
+                nodes[node] = (root, min(len(opened[node][0]), MANY))
+            buckets += 1
+        return nodes, opened, buckets
+
+    def _read(self, node: int) -> Bucket:
+        """A bucket's content, checked against the heap."""
+        if not self._heap.occupied[node]:
+            return [], []
+        digest = self._hashes.digest
+        row = self._store.get(bucket_key(node)) or b""
+        entries = [row[at : at + ENTRY_BYTES] for at in range(0, len(row), ENTRY_BYTES)]
+        leaves = [digest(LEAF_TAG + entry) for entry in entries]
+        root = subtree_root(digest, entries, leaves, node.bit_length() - 1)
+        if root != self._heap.hash_of(node):
+            raise Failed(EngineCode.STORE_CORRUPT, f"tree bucket {prefix_of(node):08x} has another hash")
+        return entries, leaves
+
+    def _apply(
+        self,
+        entries: list[bytes],
+        leaves: list[bytes],
+        changes: list[tuple[bytes, bytes | None]],
+    ) -> bool:
+        """Change a bucket in place; whether a leaf was removed."""
+        digest, removed = self._hashes.digest, False
+        for path, row_hash in changes:
+            at = bisect_left(entries, path)
+            present = at < len(entries) and entries[at].startswith(path)
+            if row_hash is None:
+                if present:
+                    del entries[at], leaves[at]
+                    removed = True
+                continue
+            entry = path + row_hash
+            invariant(len(path) == 32 and len(entry) == ENTRY_BYTES, "path and row hash have 32 bytes")
+            if present:
+                entries[at], leaves[at] = entry, digest(LEAF_TAG + entry)
+            else:
+                entries.insert(at, entry)
+                leaves.insert(at, digest(LEAF_TAG + entry))
+        return removed
+
+    def _write_journal(
+        self, nodes: dict[int, tuple[bytes, int]], batch: Batch, height: int
+    ) -> None:
+        buckets = self._heap.buckets
+        pack = JOURNAL_ENTRY.pack
+        touched = [
+            pack(node << 2 | occupancy, root)
+            for node, (root, occupancy) in nodes.items()
+            if node >= buckets      # split twice in one block: no bucket any more
+        ]
+        head = JOURNAL_HEAD.pack(self._height, buckets, self.count, self.root)
+        batch.put(journal_key(height), head + b"".join(touched))
+        self._height = height
+        self._journaled += len(touched)
+
+    def prove(self, path: bytes) -> StateProof:
+        """Proof of presence or absence under `root`, checked before it leaves.
+
+        Errors  Failed STORE_CORRUPT.
+        """
+        self._check_written()
+        heap = self._heap
+        siblings: list[bytes] = []
+        end: bytes | None = None
+        node = 1
+        while node < heap.buckets and heap.occupied[node] == MANY:
+            node = 2 * node + bit_of(path, len(siblings))
+            siblings.append(heap.hash_of(node ^ 1))
+        while node < heap.buckets and heap.occupied[node] == LONE:
+            node = 2 * node if heap.occupied[2 * node] else 2 * node + 1
+        if heap.occupied[node] != NONE:
+            below, end = siblings_below(
+                self._hashes.digest, *self._read(node), path, node.bit_length() - 1
+            )
+            siblings += below
+        proof = proof_from(siblings, end, path)
+        try:
+            if end is not None and proof.other is None:
+                verify_presence(self._hashes, self.root, path, end[32:], proof)
+            else:
+                verify_absence(self._hashes, self.root, path, proof)
+        except ProofInvalid as error:
+            raise Failed(EngineCode.STORE_CORRUPT, "the state tree does not lead to its root") from error
+        return proof
+
+    # -- snapshot and journal
+
+    def snapshot(self) -> None:
+        """Keep the heap in a file, so that the journal up to here is not needed; syncs the store first.
+
+        Errors  Failed DISK_FULL, STORE_NOT_USABLE; an older snapshot, if any, stays.
+        """
+        if self._height < 0:
+            return
+        self._check_written()
+        self._store.sync()      # a snapshot must never be ahead of the store
+        header = tree_snapshot.Header(
+            suite=self._hashes.name, height=self._height, buckets=self._heap.buckets
+        )
+        tree_snapshot.write(
+            self._file, self._hashes, header, self._heap.hashes, self._heap.occupied
+        )
+        batch = self._store.batch()
+        for key, _ in self._store.scan(JOURNAL):
+            if key < journal_key(self._height):
+                batch.delete(key)
+        self._store.write(batch)
+        self._journaled = 0
+
+    def _check_written(self) -> None:
+        written = self._height < 0 or self._store.get(journal_key(self._height)) is not None
+        invariant(written, "the batch of the last update is written")
+
+    def _load(self, buckets: int) -> bool:
+        """Take snapshot and journal; False when they do not lead to `root`."""
+        found = tree_snapshot.read(self._file, self._hashes)
+        if found is None:
+            return False
+        header, heap_hashes, occupied = found
+        if header.height > self._height or header.buckets > buckets:
+            return False
+        heap = Heap(self._hashes.digest, 0)
+        heap.hashes, heap.occupied, heap.buckets = heap_hashes, occupied, header.buckets
+        heap.grow(buckets)
+        changed: set[int] = set()
+        before, journaled = header.height, 0
+        for key, row in self._store.scan(JOURNAL, start=journal_key(before + 1)[1:]):
+            if JOURNAL_HEAD.unpack_from(row)[0] != before:
+                return False        # a row is missing: the snapshot is older than the journal reaches
+            before = int.from_bytes(key[1:], "big")
+            for word, root in JOURNAL_ENTRY.iter_unpack(row[JOURNAL_HEAD.size :]):
+                journaled += 1
+                if word >> 2 >= buckets:    # else split since, and above its own halves
+                    heap.put(word >> 2, root, word & 3)
+                    changed.add(word >> 2)
+        heap.hash_above(changed, removed=True)
+        if heap.root != self.root:
+            return False
+        self._heap, self._journaled = heap, journaled
+        return True
+
+    def _rebuild(self, buckets: int) -> None:
+        """Hash every bucket of the store anew."""
+        digest = self._hashes.digest
+        heap = Heap(digest, buckets)
+        count = 0
+        for key, row in self._store.scan(BUCKETS):
+            node = bucket_at(buckets, int.from_bytes(key[1:], "big"))
+            entries = [row[at : at + ENTRY_BYTES] for at in range(0, len(row), ENTRY_BYTES)]
+            leaves = [digest(LEAF_TAG + entry) for entry in entries]
+            root = subtree_root(digest, entries, leaves, node.bit_length() - 1)
+            heap.put(node, root, min(len(entries), MANY))
+            count += len(entries)
+        heap.hash_all()
+        if heap.root != self.root or count != self.count:
+            raise Failed(EngineCode.STORE_CORRUPT, "the tree buckets do not lead to the last root")
+        self._heap = heap
+        self._journaled = max(TREE_JOURNAL_ENTRIES_MIN, buckets)    # the next update writes a snapshot
+
+
+def _by_bucket(
+    changes: dict[bytes, bytes | None], buckets: int
+) -> dict[int, list[tuple[bytes, bytes | None]]]:
+    shift = PREFIX_BITS + 1 - buckets.bit_length()
+    found: dict[int, list[tuple[bytes, bytes | None]]] = {}
+    for change in changes.items():
+        prefix = 1 << PREFIX_BITS | int.from_bytes(change[0][:4], "big")
+        node = prefix >> shift
+        if node < buckets:
+            node = prefix >> (shift - 1)
+        if node in found:
+            found[node].append(change)
+        else:
+            found[node] = [change]
+    return found
+
+
+def _put_bucket(batch: Batch, node: int, entries: list[bytes]) -> None:
+    if entries:
+        batch.put(bucket_key(node), b"".join(entries))
+    else:
+        batch.delete(bucket_key(node))

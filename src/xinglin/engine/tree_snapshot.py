@@ -1,0 +1,97 @@
+"""The file that keeps the state tree's heap between runs; lost or damaged, it is only slower to start."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from xinglin.base import codec
+from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite
+from xinglin.base.units import U32, Height
+from xinglin.engine.codes import EngineCode
+
+CHUNK_BYTES = 1024 * 1024       # what is hashed at once, so that the file is never in memory twice
+
+
+class Header(Struct, tag="engine.tree_snapshot/1"):
+    """First in the file, after its own length in 4 bytes; then hashes, occupancies and one digest over it all."""
+
+    suite: Annotated[str, Meta(max_length=32)]
+    height: Height      # of the update that it includes
+    buckets: U32
+
+
+def write(
+    file: Path, hashes: HashSuite, header: Header, heap: bytearray, occupied: bytearray
+) -> None:
+    """Whole or not at all: another file, synced, then renamed over this one.
+
+    Errors  Failed DISK_FULL, STORE_NOT_USABLE.
+    """
+    head = codec.encode(header)
+    head = len(head).to_bytes(4, "big") + head
+    beside = file.with_suffix(".new")
+    try:
+        with open(beside, "wb") as out:
+            sums = [hashes.digest(head)]
+            out.write(head)
+            for part in (heap, occupied):
+                with memoryview(part) as view:
+                    for at in range(0, len(part), CHUNK_BYTES):
+                        chunk = bytes(view[at : at + CHUNK_BYTES])
+                        sums.append(hashes.digest(chunk))
+                        out.write(chunk)
+            out.write(hashes.digest(b"".join(sums)))
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(beside, file)
+        _sync_folder(file.parent)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        code = EngineCode.DISK_FULL if full else EngineCode.STORE_NOT_USABLE
+        raise Failed(code, f"tree snapshot: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(file: Path, hashes: HashSuite) -> tuple[Header, bytearray, bytearray] | None:
+    """Header, hashes and occupancies; None when the file is missing, damaged or of another hash suite."""
+    try:
+        with open(file, "rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            length = source.read(4)
+            head = source.read(min(int.from_bytes(length, "big"), size))
+            header = codec.decode(head, Header)
+            rest = size - len(length) - len(head)
+            if header.suite != hashes.name or header.buckets < 1 or rest != 66 * header.buckets + 32:
+                return None
+            heap, occupied = bytearray(64 * header.buckets), bytearray(2 * header.buckets)
+            sums = [hashes.digest(length + head)]
+            for part in (heap, occupied):
+                for chunk in _chunks(part):
+                    with chunk:
+                        if source.readinto(chunk) != len(chunk):
+                            return None
+                        sums.append(hashes.digest(bytes(chunk)))
+            if source.read() != hashes.digest(b"".join(sums)):
+                return None
+    except (OSError, NotUnderstood):
+        return None
+    return header, heap, occupied
+
+
+def _chunks(part: bytearray) -> Iterator[memoryview]:
+    with memoryview(part) as view:
+        for at in range(0, len(part), CHUNK_BYTES):
+            yield view[at : at + CHUNK_BYTES]
