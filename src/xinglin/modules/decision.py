@@ -19,19 +19,24 @@ from xinglin.modules.members import Role
 
 RULE_VERSION = 1
 
-ShortCode = Annotated[str, Meta(min_length=1, max_length=64)]
+ShortCode = Annotated[str, Meta(min_length=1, max_length=512)]
 Words = Annotated[str, Meta(max_length=2_000)]
 Codes = Annotated[tuple[ShortCode, ...], Meta(max_length=64)]
 
-# Confidentiality that needs no permission of its own (v3-Confidentiality: unrestricted to normal).
-ORDINARY = ("U", "L", "M", "N")
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+
+# Confidentiality that needs no permission of its own: unrestricted to normal.
+ORDINARY = tuple(f"{CONFIDENTIALITY}|{code}" for code in ("U", "L", "M", "N"))
 
 
 class ScopeItem(Struct):
-    """A FHIR resource type, narrowed to a category code unless that is empty; or one resource by its id."""
+    """A class of data, narrowed to one resource unless `id` is empty.
 
-    type: ShortCode
-    category: Annotated[str, Meta(max_length=64)]
+    Classes are those of a record's head: "laboratory", "medications", a FHIR resource type, or a type and a
+    code of its category, "Observation/vital-signs".
+    """
+
+    data_class: ShortCode
     id: Annotated[str, Meta(max_length=64)]
 
 
@@ -62,10 +67,9 @@ class RequestBody(Struct, tag="xinglin.request-body/1"):
 class Facts(Struct):
     """What the rule may know of a record, from its committed head."""
 
-    type: ShortCode
     id: ShortCode
-    categories: Codes
-    labels: Codes
+    classes: Codes
+    labels: Codes                 # "system|code"
 
 
 class Cause(IntEnum):
@@ -133,8 +137,7 @@ def decide(body: ConsentBody, request: RequestBody, records: Sequence[Facts], ro
 
 
 def covers(scope: Sequence[ScopeItem], facts: Facts) -> bool:
-    return any(item.type == facts.type and item.category in ("", *facts.categories)
-               and item.id in ("", facts.id) for item in scope)
+    return any(item.data_class in facts.classes and item.id in ("", facts.id) for item in scope)
 
 
 def withheld(labels: Sequence[str], named: Sequence[str]) -> bool:

@@ -1,0 +1,235 @@
+"""The ledger's side of one organisation: order, query, prove, subscribe. Contains no rule.
+
+A home holds `store/` (RocksDB and the tree's snapshot), `acknowledged`, `clock` when time is simulated, and
+`checkpoint.key`. Everything that reads state runs between blocks, on the executing thread, and sees only
+what is durable.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from xinglin.base import codec
+from xinglin.base.check import Code, Failed, NotFound
+from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.history import inclusion_path
+from xinglin.base.ids import TxId
+from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
+from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
+from xinglin.engine.ledger import Ledger
+from xinglin.kernel.executor import Applied
+from xinglin.kernel.genesis import Manifest, chain_id
+from xinglin.kernel.module import Event, ModuleSet, Table
+from xinglin.kernel.receipt import Anchored, Receipt, StateProof
+from xinglin.kernel.state import Reading
+
+T = TypeVar("T")
+
+
+class NodeCode(Code):
+    TX_NOT_FOUND = 8200
+    TIME_IS_NOT_SIMULATED = 8201
+    NO_ANSWER_IN_TIME = 8202
+
+
+class Found(NamedTuple):
+    """An outcome as it stands in a block."""
+
+    height: int
+    index: int
+    time_ms: int
+    leaf: bytes
+    events: tuple[Event, ...]
+
+
+class Node:
+    """One ledger, open. `close` it; use `order` from threads and `order_async` from a loop."""
+
+    def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey):
+        self.home = home
+        self.manifest: Manifest = ledger.manifest
+        self.manifest_bytes = codec.encode(ledger.manifest)
+        self.network = ledger.network
+        self.hashes = ledger.hashes
+        self.modules: ModuleSet = ledger.modules
+        self.chain = chain_id(ledger.manifest)
+        self.clock = clock
+        self._listeners: list[Callable[[Applied], None]] = []
+        self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
+
+    # -- opening
+
+    @classmethod
+    def create(cls, home: Path, manifest: Manifest, modules: ModuleSet, checkpoint_name: str,
+               checkpoint_seed: bytes) -> "Node":
+        """Found a network of one node. Errors  Failed HOME_NOT_EMPTY."""
+        home.mkdir(parents=True, exist_ok=True)
+        Ledger.create(home / "store", manifest, modules).close()
+        key_file = home / "checkpoint.key"
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(checkpoint_seed + checkpoint_name.encode())
+        return cls.open(home, modules)
+
+    @classmethod
+    def open(cls, home: Path, modules: ModuleSet) -> "Node":
+        """Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
+        ledger = Ledger.open(home / "store", modules)
+        opened = False
+        try:
+            clock: Clock = SimulatedClock(home / "clock") if ledger.manifest.simulated else SystemClock()
+            secret = (home / "checkpoint.key").read_bytes()
+            key = SigningKey.from_seed(SignatureSuite.ED25519, secret[:32])
+            node = cls(home, ledger, clock, secret[32:].decode(), key)
+            opened = True
+            return node
+        finally:
+            if not opened:
+                ledger.store.close()
+
+    def close(self) -> None:
+        self.engine.close()
+
+    # -- ordering
+
+    def submit(self, raw: bytes) -> "Future[Committed]":
+        """Order a transaction; the future ends when it is durable, or fails with what is wrong with it."""
+        done: Future[Committed] = Future()
+        self.engine.submit(raw, Waiting(_FUTURES, done))
+        return done
+
+    def order(self, raw: bytes) -> Committed:
+        """Errors  NotIncludable, Busy, Failed. A refusal by the rules is not an error: see its code."""
+        return self.submit(raw).result()
+
+    async def order_async(self, raw: bytes) -> Committed:
+        return await asyncio.wrap_future(self.submit(raw))
+
+    # -- time
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def advance(self, by_ms: int) -> None:
+        """Let simulated time pass. Errors  Failed TIME_IS_NOT_SIMULATED."""
+        if not isinstance(self.clock, SimulatedClock):
+            raise Failed(NodeCode.TIME_IS_NOT_SIMULATED)
+        self.clock.advance(by_ms)
+        self.engine.wake()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every timer that is due by now has run."""
+        while True:
+            due_ms = self.engine.ask(lambda ledger: ledger.next_due_ms()).result()
+            if due_ms is None or due_ms > self.clock.now_ms():
+                return
+
+    # -- subscribing
+
+    def subscribe(self, listener: Callable[[Applied], None]) -> None:
+        """`listener` hears of every durable block, in order, on the syncing thread: it must be quick."""
+        self._listeners.append(listener)
+
+    def _tell(self, applied: Applied) -> None:
+        for listener in self._listeners:
+            listener(applied)
+
+    # -- asking
+
+    def ask(self, question: Callable[[Ledger], T]) -> T:
+        return self.engine.ask(question).result()
+
+    def read(self, question: Callable[[Reading], T]) -> T:
+        """Ask modules' pure reads at the tip; now is the later of block time and this node's clock."""
+        def at_tip(ledger: Ledger) -> T:
+            now_ms = max(ledger.time_ms, self.clock.now_ms())
+            return question(Reading(ledger, self.modules.owners, self.manifest.parameters, now_ms))
+        return self.ask(at_tip)
+
+    def rows(self, table: Table[Any], prefix: bytes = b"") -> list[tuple[tuple[Any, ...], Any]]:
+        return self.ask(lambda ledger: list(ledger.scan_rows(table, prefix)))
+
+    def outcomes_about(self, some_id: bytes, after: tuple[int, int] = (0, 0), limit: int = 1000) -> list[Found]:
+        """Outcomes about an id, oldest first. Whoever calls has made sure that the asker may know."""
+        def found(ledger: Ledger) -> list[Found]:
+            return [self._found(ledger, *at) for at, _ in zip(ledger.about(some_id, after), range(limit),
+                                                              strict=False)]
+        return self.ask(found)
+
+    def _found(self, ledger: Ledger, height: int, index: int) -> Found:
+        block = ledger.block(height)
+        return Found(height, index, block.time_ms, block.leaves[index],
+                     codec.decode(block.events[index], self.modules.events_type))
+
+    # -- proving
+
+    def receipt_of(self, committed: Committed) -> bytes:
+        """The receipt of what was just committed, under its own block's checkpoint."""
+        return codec.encode(Receipt(
+            manifest=self.manifest_bytes, events=committed.events,
+            anchored=Anchored(leaf=committed.leaf, index=committed.position(), path=tuple(committed.path()),
+                              checkpoint=committed.checkpoint)))
+
+    def receipt(self, tx_id: TxId) -> bytes:
+        """Errors  NotFound TX_NOT_FOUND."""
+        def build(ledger: Ledger) -> bytes:
+            at = ledger.find(tx_id)
+            if at is None:
+                raise NotFound(NodeCode.TX_NOT_FOUND)
+            return self._receipt(ledger, *at)
+        return self.ask(build)
+
+    def receipt_at(self, height: int, index: int) -> bytes:
+        return self.ask(lambda ledger: self._receipt(ledger, height, index))
+
+    def _receipt(self, ledger: Ledger, height: int, index: int) -> bytes:
+        block = ledger.block(height)
+        size = block.first + len(block.leaves) + 1
+        position = block.first + index
+        path = inclusion_path(self.hashes, ledger.history.node, position, size)
+        return codec.encode(Receipt(
+            manifest=self.manifest_bytes, events=block.events[index],
+            anchored=Anchored(leaf=block.leaves[index], index=position, path=tuple(path),
+                              checkpoint=block.checkpoint)))
+
+    def prove(self, table: Table[Any], key: tuple[Any, ...]) -> bytes:
+        """A state-proof file at the tip: the row, or that there is none."""
+        raw = table.encode_key(key)
+
+        def build(ledger: Ledger) -> bytes:
+            row = ledger.store.get(table.store_prefix + raw)
+            path = self.hashes.digest(table.path_prefix + raw)
+            block = ledger.block(ledger.height)
+            size = block.first + len(block.leaves) + 1
+            closing = Anchored(
+                leaf=block.closing, index=size - 1, checkpoint=block.checkpoint,
+                path=tuple(inclusion_path(self.hashes, ledger.history.node, size - 1, size)))
+            return codec.encode(StateProof(
+                manifest=self.manifest_bytes, table=table.name, key=raw, row=row,
+                proof=ledger.tree.prove(path), anchored=closing))
+        return self.ask(build)
+
+    def blocks(self, since: int = 1) -> Iterator[tuple[int, int, int]]:
+        """(height, time, outcomes) of every block from `since` on."""
+        tip = self.ask(lambda ledger: ledger.height)
+        for height in range(since, tip + 1):
+            block = self.ask(lambda ledger, at=height: ledger.block(at))
+            yield height, block.time_ms, len(block.leaves)
+
+
+class _Futures:
+    """An outlet whose tickets are futures."""
+
+    def deliver(self, results: list[tuple[object, Result]]) -> None:
+        for ticket, result in results:
+            if not isinstance(ticket, Future):
+                continue
+            if isinstance(result, Failed):
+                ticket.set_exception(result)
+            else:
+                ticket.set_result(result)
+
+
+_FUTURES = _Futures()
