@@ -1,0 +1,81 @@
+"""How bytes reach the disk and stay there: synced files, synced folders, modes for one user.
+
+A failed sync is never tried again on the same pages: the kernel may have dropped them and call the
+next sync good. Whoever gets an OSError from here stops writing to that place (safety.md R16).
+"""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+# macOS: fsync stops at the drive's cache. Only its own command goes further.
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+
+
+def sync(fd: int) -> None:
+    if _FULL_SYNC is None:
+        os.fdatasync(fd)
+    else:
+        fcntl.fcntl(fd, _FULL_SYNC)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a synced file whose name is lost is lost."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` for this user alone, durable in its parent. One that exists is left as it is."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700)
+        sync_folder(path.parent)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, whole or not at all, readable by this user, durable on return."""
+    part = path.with_name(f".{path.name}.part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(fd, 0o600)                      # a leftover may have had another mode
+        write_all(fd, data, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def readable_by_others(fd: int) -> bool:
+    return bool(os.fstat(fd).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def lock_file(path: Path) -> int:
+    """Hold `path` for this process until the descriptor closes.
+
+    Errors  BlockingIOError when another process has it.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+__all__ = ["lock_file", "make_folder", "readable_by_others", "replace_file", "sync", "sync_folder",
+           "write_all"]
