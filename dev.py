@@ -102,8 +102,8 @@ COMMANDS: dict[str, Callable[[list[str]], NoReturn]] = {
 def setup(lock: Path) -> None:
     """Make .venv hold what `lock` pins, unless it already does. The larger lock serves both."""
     with one_at_a_time():
-        if any(MADE_FROM.exists() and MADE_FROM.read_text() == made_from(enough)
-               for enough in dict.fromkeys((lock, DEV_LOCK))):
+        made = MADE_FROM.read_text() if MADE_FROM.exists() and PYTHON.exists() else ""
+        if made in (made_from(lock), made_from(DEV_LOCK)):
             return
         require_venv()
         say(f"[1/3] making {VENV.name} with Python {sys.version.split()[0]}")
@@ -118,8 +118,8 @@ def setup(lock: Path) -> None:
 
 def made_from(lock: Path) -> str:
     """What a finished .venv depends on; anything else here means: make it anew."""
-    parts = (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode(),
-             str(ROOT).encode())
+    parts = (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode(),
+             repr(sys.version_info[:2]).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest() + "\n"
 
 
@@ -196,11 +196,11 @@ def tests_of_changes() -> list[str]:
     """Test files and rooms that differ from where this branch left the main one, or uncommitted."""
     found = set()
     for path in changed_paths():
-        match Path(path).parts:
-            case ("tests", room, *_) if Path(path).name.startswith("test_"):
-                found.add(path if (ROOT / path).exists() else f"tests/{room}")
-            case ("src", "xinglin", room, *_):
-                found.add(f"tests/{room.removesuffix('.py')}")
+        parts = Path(path).parts
+        if parts[0] == "tests" and parts[-1].startswith("test_"):
+            found.add(path if (ROOT / path).exists() else str(Path(*parts[:-1])))
+        elif parts[:2] == ("src", "xinglin"):
+            found.add(f"tests/{parts[2].removesuffix('.py')}")
     return sorted(path for path in found if (ROOT / path).exists() and not path.startswith(TIDY))
 
 

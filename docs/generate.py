@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md. `./dev.py docs` writes them.
+
+They say what the code says, with its own words and lines, so a page cannot be wrong for long: a test
+compares each with the committed one.
+"""
+
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from xinglin import cli, modules
+from xinglin.base import codec
+from xinglin.kernel.module import Code, Inner, Module
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+MADE_BY = "<!-- Made by ./dev.py docs from {}. Change it there. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, by path."""
+    made = {DOCS / "modules" / f"{module.name}.md": module_page(module) for module in modules.MODULES}
+    made[DOCS / "modules" / "README.md"] = module_index()
+    made[DOCS / "errors.md"] = errors_page()
+    made[DOCS / "cli.md"] = cli_page()
+    return made
+
+
+# -- modules
+
+
+def module_page(module: Module) -> str:
+    source = source_of(module)
+    purpose, sections = said(source)
+    parts = [
+        MADE_BY.format(f"src/xinglin/modules/{module.name}.py"),
+        f"# {module.name}\n\n{purpose}\n",
+        "## Tables\n", as_list(sections.get("Tables", "")), *(code_of(t.value) for t in module.tables),
+        *(code_of(value) for value in values_of(source)),
+        "## Messages\n", *(message(module, kind) for kind in module.rules),
+        "## Refusals\n", "In order of precedence; each links to what to do about it.\n",
+        refusals(module),
+        "## Events\n", *(code_of(event) for event in module.events),
+    ]
+    for title in ("Timers", "Invariants", "Reads"):
+        if title in sections:
+            parts += [f"## {title}\n", as_list(sections[title])]
+    parts += ["## Standards\n", as_list(sections.get("Source", "").replace("; ", "\n"))]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def module_index() -> str:
+    lines = [f"- [{module.name}]({module.name}.md): {said(source_of(module))[0]}" for module in modules.MODULES]
+    return "\n".join([
+        MADE_BY.format("src/xinglin/modules/__init__.py"),
+        "# Modules\n",
+        "Low to high: a module calls only those above it in this list.\n",
+        *lines,
+    ]) + "\n"
+
+
+def source_of(module: Module) -> ModuleType:
+    return sys.modules[next(iter(module.rules)).__module__]
+
+
+def said(source: ModuleType) -> tuple[str, dict[str, str]]:
+    """The purpose and the named sections of a module's docstring."""
+    first, _, rest = inspect.cleandoc(source.__doc__ or "").partition("\n")
+    sections: dict[str, str] = {}
+    title = ""
+    for line in rest.splitlines():
+        named = re.match(r"(\w+)  +(\S.*)", line)
+        if named:
+            title = named[1]
+            sections[title] = named[2]
+        elif title and line.strip():
+            sections[title] += "\n" + line.strip()
+    purpose = re.sub(r"^\w+: ", "", first)
+    return purpose[:1].upper() + purpose[1:], sections
+
+
+def values_of(source: ModuleType) -> list[type]:
+    """What rows and messages are made of: inner values and enumerations, but not the codes."""
+    return [found for found in vars(source).values()
+            if inspect.isclass(found) and found.__module__ == source.__name__
+            and issubclass(found, Inner | IntEnum) and not issubclass(found, Code)]
+
+
+def as_list(lines: str) -> str:
+    return "".join(f"- {line}\n" for line in lines.splitlines())
+
+
+def code_of(class_: type) -> str:
+    """The class as written, comments and all, without the methods that a reader of docs can skip."""
+    return "```python\n" + inspect.getsource(class_).rstrip() + "\n```\n"
+
+
+def message(module: Module, kind: type) -> str:
+    signed_by = module.signed_by[kind]
+    signers = (signed_by,) if isinstance(signed_by, str) else signed_by
+    facts = ["signed by " + " and ".join(f"`{field}`" for field in signers)]
+    if kind in module.introduces:
+        facts.append("whose key it may bring")
+    if kind in module.unsponsored:
+        facts.append("needs no sponsor")
+    if kind in module.long_window:
+        facts.append("may be signed up to 24 hours ahead")
+    purpose = (inspect.getdoc(module.rules[kind]) or "").partition("\n")[0]
+    return f"### {codec.tag_of(kind)}\n\n{purpose} ({', '.join(facts)})\n\n{code_of(kind)}"
+
+
+def refusals(module: Module) -> str:
+    entries = words()
+    lines = ["| code | name | what happened |", "|---|---|---|"]
+    for code in module.codes:
+        what = entries[code.shown]["en"] if code.shown in entries else ""
+        lines.append(f"| [{code.shown}](../errors.md#{code.shown.lower()}) | {code.name} | {what} |")
+    return "\n".join(lines) + "\n"
+
+
+# -- errors
+
+
+def words() -> dict[str, dict[str, str]]:
+    return tomllib.loads((ROOT / "src" / "xinglin" / "errors.toml").read_text("utf-8"))
+
+
+def errors_page() -> str:
+    parts = [
+        MADE_BY.format("src/xinglin/errors.toml"),
+        "# Errors 错误\n",
+        "Every code, in order of precedence within its room: what happened, why, what next. "
+        "In a terminal: `xinglin explain XL-0204`.\n",
+        "每个代码按所在部分的优先次序列出:发生了什么、为什么、怎么办。终端中可用 `xinglin explain XL-0204`。\n",
+    ]
+    for shown, entry in words().items():
+        parts.append(f'## <a id="{shown.lower()}"></a>{shown} {entry["name"]}\n')
+        for lang, space in (("en", " "), ("zh", "")):
+            parts.append(f'{entry[lang]}{space}{entry[f"cause_{lang}"]}  \n→ {entry[f"fix_{lang}"]}\n')
+    return "\n".join(parts).rstrip() + "\n"
+
+
+# -- the command line
+
+
+def cli_page() -> str:
+    parts = [
+        MADE_BY.format("src/xinglin/cli"),
+        "# Command line\n",
+        "Data goes to stdout, all else to stderr. Exit: 0 ok, 1 error, 2 usage, 3 not found (public), "
+        "4 denied or not there, 5 verification failed or cannot tell, 130 interrupted.\n",
+    ]
+    for name, command in commands("xinglin", get_command(cli.app)):
+        parts.append(f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n")
+        parts.append("".join(parameter(found) for found in command.params))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def commands(name: str, top: Any) -> Iterator[tuple[str, Any]]:
+    """Each command with its full name, in the order of the help; a noun before its verbs."""
+    todo = [(name, top)]
+    while todo:
+        name, command = todo.pop(0)
+        yield name, command
+        if isinstance(command, TyperGroup):
+            todo[:0] = [(f"{name} {verb}", below) for verb, below in command.commands.items()
+                        if not below.hidden]
+
+
+def parameter(found: Any) -> str:
+    if found.hidden or found.name in ("install_completion", "show_completion"):
+        return ""
+    written = " / ".join((*found.opts, *found.secondary_opts))
+    name = written if found.param_type_name == "option" else found.name.upper()
+    needed = " (required)" if found.required else ""
+    return f"- `{name}`{needed} {found.help or ''}".rstrip() + "\n"
+
+
+def main() -> None:
+    made = pages()
+    for old in (DOCS / "modules").glob("*.md"):
+        if old not in made:
+            old.unlink()
+    for path, text in made.items():
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
