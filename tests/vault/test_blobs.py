@@ -56,8 +56,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     url = request.getfixturevalue("s3_server")
     # a path of its own for each test
     return Blobs.open(f"s3://vault/{new_name()}", {
-        "endpoint": url, "access_key_id": "any", "secret_access_key": "any", "region": "us-east-1",
-        "allow_http": "true", "virtual_hosted_style_request": "false"})
+        "aws_endpoint_url": url, "aws_access_key_id": "any", "aws_secret_access_key": "any",
+        "aws_region": "us-east-1", "aws_allow_http": "true"})
 
 
 def code_of(call, *arguments) -> VaultCode:
@@ -204,9 +204,14 @@ def test_an_address_of_another_kind_is_refused(where: str) -> None:
     assert caught.value.code is VaultCode.STORE_NOT_UNDERSTOOD
 
 
+@pytest.mark.parametrize("name", ["region", "aws_no_such_setting"])
+def test_a_setting_that_nobody_knows_is_refused(name: str) -> None:
+    assert code_of(Blobs.open, "s3://bucket/path", {name: "x"}) is VaultCode.STORE_NOT_UNDERSTOOD
+
+
 def test_the_address_chooses_the_store(tmp_path: Path) -> None:
     assert isinstance(Blobs.open(str(tmp_path)), FolderBlobs)
-    assert isinstance(Blobs.open("s3://bucket/path", {"region": "us-east-1"}), BucketBlobs)
+    assert isinstance(Blobs.open("s3://bucket/path", {"aws_region": "us-east-1"}), BucketBlobs)
 
 
 def test_a_store_that_does_not_answer_says_so_without_its_credentials() -> None:
@@ -214,8 +219,8 @@ def test_a_store_that_does_not_answer_says_so_without_its_credentials() -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     store = Blobs.open("s3://vault/x", {
-        "endpoint": f"http://127.0.0.1:{port}", "access_key_id": "id4711",
-        "secret_access_key": "secret4711", "region": "us-east-1", "allow_http": "true"})
+        "aws_endpoint_url": f"http://127.0.0.1:{port}", "aws_access_key_id": "id4711",
+        "aws_secret_access_key": "secret4711", "aws_region": "us-east-1", "aws_allow_http": "true"})
     with pytest.raises(Failed) as caught:
         store.get(NAMES[0])
     assert caught.value.code is VaultCode.STORE_FAILED

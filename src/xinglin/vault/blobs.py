@@ -22,7 +22,7 @@ from xinglin.base.limits import BLOB_BYTES_MAX
 from xinglin.vault import VaultCode, disk
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig, S3Config
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _NAME = re.compile(r"[0-9a-f]{32,64}")
 _PREFIX = re.compile(r"[0-9a-f]{0,64}")
@@ -44,8 +44,8 @@ class Blobs(ABC):
     def open(where: str | Path, config: Mapping[str, str] | None = None) -> "Blobs":
         """`where` is a folder or `s3://bucket/path`.
 
-        An S3 store takes its endpoint and credentials from `config` or, as usual, from the environment
-        (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_ALLOW_HTTP, ...).
+        An S3 store takes its endpoint and credentials from the environment, as usual
+        (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_ALLOW_HTTP, ...), or by the same names from `config`.
 
         Errors  NotUnderstood STORE_NOT_UNDERSTOOD.
         """
@@ -138,10 +138,16 @@ class FolderBlobs(Blobs):
 
 class BucketBlobs(Blobs):
     def __init__(self, url: str, config: Mapping[str, str]):
+        settings = {key.lower(): value for key, value in config.items()}
+        require(all(key.startswith("aws_") for key in settings), VaultCode.STORE_NOT_UNDERSTOOD,
+                "settings are named aws_..., as in the environment")
+        client: ClientConfig = {}
+        if settings.pop("aws_allow_http", "false") == "true":   # the library wants this one apart
+            client["allow_http"] = True
         retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
         try:
-            self._store = S3Store.from_url(url, config=cast("S3Config", dict(config)),
-                                           retry_config=retries)
+            self._store = S3Store.from_url(url, config=cast("S3Config", settings),
+                                           client_options=client, retry_config=retries)
         except _FAILURES:                         # its words may repeat a credential
             raise NotUnderstood(VaultCode.STORE_NOT_UNDERSTOOD, "bucket or settings") from None
 
