@@ -23,6 +23,12 @@ def mirrors() -> list[tuple[Path, Path]]:
     return [(path.with_name(re.sub(r"\.zh(-CN)?\.md$", ".md", path.name)), path) for path in twins]
 
 
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links to files that are not there; anchors are not looked at."""
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+    return [target for target in targets if not (page.parent / target).exists()]
+
+
 def pins(text: str) -> dict[str, str]:
     return dict(line.split(" ")[0].split("==") for line in text.splitlines() if "==" in line[:60] and line[0] != " ")
 
@@ -81,3 +87,15 @@ def test_a_page_and_its_chinese_twin_have_the_same_headings() -> None:
 def test_a_planted_missing_heading_is_caught() -> None:
     assert heading_levels("# A\n\n## B\n") != heading_levels("# 甲\n\n### 乙\n")
     assert heading_levels("# A\n```\n# not one\n```\n## B\n") == [1, 2]
+
+
+def test_a_link_from_a_page_leads_somewhere() -> None:
+    found = [f"{path.relative_to(ROOT)}: {target}" for path in committed() if path.suffix == ".md"
+             for target in broken_links(path, text_of(path))]
+    assert not found, "\n".join(found)
+
+
+def test_a_planted_dead_link_is_caught() -> None:
+    page = ROOT / "README.md"
+    assert broken_links(page, "see [it](docs/nowhere.md#a)") == ["docs/nowhere.md"]
+    assert not broken_links(page, "see [it](LICENSE), [web](https://example.org/x) and [here](#a)")
