@@ -12,7 +12,7 @@ LINT = Path(sys.executable).with_name("lint-imports")
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([LINT, "--no-cache", "--config", ROOT / ".importlinter"], cwd=root / "src",
+    return subprocess.run([LINT, "--no-cache", ROOT / ".importlinter"], cwd=root / "src",
                           env=os.environ | {"PYTHONPATH": str(root / "src")},
                           capture_output=True, text=True, check=False)
 
