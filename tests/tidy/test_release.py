@@ -26,7 +26,7 @@ def repository(tmp_path: Path) -> Path:
     """A repository of its own with our conftest, one short test and three release tests."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "code.py").write_text("")
+    (tmp_path / "src" / "ledger.py").write_text("")
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests" / "test_it.py").write_text(TESTS)
@@ -48,6 +48,7 @@ def commit(root: Path) -> None:
 def run(root: Path, *args: str) -> str:
     done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args], cwd=root,
                           capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
     return done.stdout.splitlines()[-1]
 
 
@@ -68,7 +69,7 @@ def test_a_second_release_run_goes_on_where_the_first_stopped(repository: Path) 
 def test_changed_code_is_released_anew_and_uncommitted_code_leaves_no_evidence(repository: Path) -> None:
     (repository / "mended").touch()
     run(repository, "--release")
-    (repository / "src" / "code.py").write_text("x = 1\n")
+    (repository / "src" / "ledger.py").write_text("x = 1\n")
     evidence = (repository / "docs" / "evidence" / "release.jsonl").read_text()
     assert "3 passed" in run(repository, "--release")
     assert (repository / "docs" / "evidence" / "release.jsonl").read_text() == evidence
