@@ -111,6 +111,10 @@ class Node:
     def now_ms(self) -> int:
         return self.clock.now_ms()
 
+    def tip_age_ms(self) -> int:
+        """By the monotonic clock, since the last block became durable here."""
+        return self.clock.monotonic_ms() - self.engine.synced_at_ms
+
     def advance(self, by_ms: int) -> None:
         """Let simulated time pass. Errors  Failed TIME_IS_NOT_SIMULATED."""
         if not isinstance(self.clock, SimulatedClock):

@@ -13,13 +13,14 @@ TAG_CHARS_MAX = 48
 # -- accounts and quotas
 KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they replaced
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
-PAYERS_PER_BLOCK_MAX = 10_000     # members of one network
+MEMBERS_MAX = 1_000               # of one network: a motion and a second's payers each fit a row; more is many networks
+PAYERS_PER_BLOCK_MAX = MEMBERS_MAX
 
 # -- blocks
 BLOCK_TXS_MAX = 512               # a commit stays below 0.1 s
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 TIMERS_PER_BLOCK_MAX = 1_000      # the rest is carried over to the next block
-EVENT_BYTES_MAX = 8 * 1024
+EVENT_BYTES_MAX = 64 * 1024       # an envelope and an event for each message; ModuleSet checks that they fit
 ROW_BYTES_MAX = 64 * 1024
 REPLAY_BUCKETS_MAX = 1_442        # 24 h of minutes and the two at the edges
 
@@ -63,6 +64,7 @@ BLOB_BYTES_MAX = 1024 * 1024 * 1024     # a segment is held in memory once, whil
 CELL_BYTES_MAX = 32 * 1024 * 1024       # a subject's sealed index: 20,000 resources are about 2 MB
 CELL_NAME_BYTES_MAX = 64                # two hashes
 ROWS_PER_READ_MAX = 10_000              # a page of a read log; ask again for more
+RECORDS_PER_IMPORT_BATCH = 5_000    # a large import goes in chunks; a segment stays below about 100 MB
 CLAIM_CODE_MS = 15 * 60_000
 CLAIM_CODE_TRIES_MAX = 5
 RESOURCE_BYTES_MAX = 16 * 1024 * 1024   # one FHIR resource; larger attachments are refused, not cut
@@ -82,4 +84,5 @@ WALLET_BYTES_MAX = 64 * 1024 * 1024     # read whole, opened whole
 WALLET_SUBJECTS_MAX = 1_024       # one a holder; a guardian has several people's
 WALLET_GRANTS_MAX = 4_096         # 32 open ones a holder, and their history
 WALLET_NOTES_MAX = 4_096
+WALLET_LABEL_CHARS_MAX = 80       # a word for a hospital, on one line
 NOTE_BYTES_MAX = 16 * 1024        # as a body

@@ -22,6 +22,7 @@ from xinglin.base.crypto import SigningKey, self_test
 from xinglin.base.history import Appended
 from xinglin.base.limits import (BLOCK_BYTES_MAX, BLOCK_TXS_MAX, CLOCK_BEHIND_MS_MAX, QUEUE_TXS_MAX,
                                  SIGNATURE_CHUNK_MAX)
+from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.clock import Clock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.fair_queue import FairQueue
@@ -104,7 +105,7 @@ class Embedded:
         self._on_block = on_block
         self._acknowledged = _Acknowledged(folder / "acknowledged")
         self.synced_height = ledger.height
-        self.synced_at_ms = clock.monotonic_ms()
+        self.synced_at_ms = clock.monotonic_ms() - MS_PER_HOUR   # a tip found at start is old until one is made
         self.failed: BaseException | None = None
         self._inbox: deque[tuple[bytes, Waiting]] = deque()
         self._queue: FairQueue[tuple[Tx, Waiting]] = FairQueue()

@@ -15,6 +15,7 @@ from xinglin.base.check import Code, Refused, invariant
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.limits import MESSAGES_PER_TX_MAX, TAG_CHARS_MAX
+from xinglin.kernel.codes import KernelCode
 
 if TYPE_CHECKING:
     from xinglin.kernel.state import Context
@@ -156,7 +157,7 @@ class ModuleSet:
         self.tables: dict[str, Table[Any]] = {}
         self.owners: dict[str, str] = {}
         self.timers: dict[str, tuple[str, TimerRule]] = {}
-        self.codes: dict[int, Code] = {}
+        self.codes: dict[int, Code] = {code.value: code for code in KernelCode}
         events: list[type[Event]] = list(kernel_events)
         for table in kernel_tables:
             self._add_table("kernel", table)

@@ -1,0 +1,183 @@
+"""The reader's side: hand over what is asked, order the request, fetch pages, check every part.
+
+A released part is believed only when its bytes and nonce give the commitment that stands both in the
+answer and, through its batch, on the ledger.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from xinglin.base import codec
+from xinglin.base.check import Failed, NotVerified, ProofInvalid
+from xinglin.base.crypto import HashSuite, SigningKey
+from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
+from xinglin.base.ids import NO_ID, AccountId, GrantId, SubjectId, TxId
+from xinglin.engine.embedded import Committed
+from xinglin.holder.answer import Delivered
+from xinglin.holder.codes import HolderCode
+from xinglin.holder.fhir import Head
+from xinglin.holder.holder import events_of, order
+from xinglin.holder.release import Page, PageKeys, ReleasedPart, wrap_info
+from xinglin.holder.shelf import HEAD, REST, part_context
+from xinglin.kernel.module import Event
+from xinglin.modules import access, records
+from xinglin.modules.decision import Opened, Opening, RequestBody, ScopeItem, commit
+from xinglin.node import Node
+from xinglin.vault.seal import new_nonce, open_sealed
+from xinglin.vault.wrap import RecipientKey
+
+
+E = TypeVar("E", bound=Event)
+
+
+class Peer(Protocol):
+    """The data's holder, as the reader's holder reaches it: by a call in one process, by mutual TLS later."""
+
+    def deliver(self, delivered: Delivered) -> None: ...
+
+    def answer(self, subject: SubjectId, number: int) -> Committed: ...
+
+    def page(self, subject: SubjectId, request: int, number: int) -> Page: ...
+
+    def opening(self, subject: SubjectId, request: int) -> Opened: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was ordered. `denied` is consent's code when the ledger knew no live grant."""
+
+    subject: SubjectId
+    number: int
+    denied: int
+    tx: TxId
+    recipient: RecipientKey
+    answer: access.Answered | None
+    answer_tx: TxId | None
+
+    @property
+    def permitted(self) -> bool:
+        return self.answer is not None and self.answer.decision is access.Decision.PERMIT
+
+
+class Received(NamedTuple):
+    """A record as the reader got it, each part verified against the ledger."""
+
+    head: Head
+    resource: bytes
+
+
+class Verified(NamedTuple):
+    part: ReleasedPart
+    content: bytes
+
+
+def ask(node: Node, peer: Peer, subject: SubjectId, reader: AccountId, key: SigningKey, *, purpose: str,
+        scope: Sequence[ScopeItem], reason: str, grant_id: GrantId = NO_ID) -> Asked:
+    """Hand over, order, and wait for the answer.
+
+    Errors  Failed with the ledger's code when the request itself was refused.
+    """
+    recipient = RecipientKey.new()
+    body = codec.encode(RequestBody(reader=reader, purpose=purpose, scope=tuple(scope), reason=reason))
+    opened = Opened(nonce=new_nonce(), body=body)
+    peer.deliver(Delivered(subject=subject, request=opened, recipient=recipient.public))
+    committed, events = order(node, [access.Request(
+        reader=reader, subject=subject, grant_id=grant_id,
+        key_hash=access.key_hash(node.hashes, recipient.public),
+        body=commit(node.hashes, "request-body", opened.nonce, body))], {reader: key})
+    requested = _one(events, access.Requested)
+    if requested.denied:
+        return Asked(subject, requested.number, requested.denied, committed.tx_id, recipient, None, None)
+    answered = peer.answer(subject, requested.number)
+    answer = _one(events_of(node, answered), access.Answered)
+    return Asked(subject, requested.number, 0, committed.tx_id, recipient, answer, answered.tx_id)
+
+
+def _one(events: Sequence[Event], type_: type[E]) -> E:
+    for event in events:
+        if isinstance(event, type_):
+            return event
+    raise Failed(HolderCode.REQUEST_NOT_KNOWN)
+
+
+def fetch(node: Node, peer: Peer, asked: Asked, number: int) -> tuple[list[Verified], int]:
+    """(verified parts of one page, how many pages there are).
+
+    Errors  NotAuthorised NOT_AVAILABLE; NotVerified PART_NOT_VERIFIED, WRAP_NOT_VALID, SEAL_NOT_VALID.
+    """
+    page = peer.page(asked.subject, asked.number, number)
+    if (page.network, page.subject, page.request, page.page) != (node.network, asked.subject, asked.number, number):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a page of something else")
+    info = wrap_info(node.network, asked.subject, asked.number, number)
+    keys = codec.decode(asked.recipient.unwrap(info, page.wrapped), PageKeys)
+    if len(keys.parts) != len(page.parts):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "keys and parts differ in number")
+    roots = {key[1]: row for key, row in node.rows(records.BATCHES, asked.subject)}
+    verified = []
+    for part, opener in zip(page.parts, keys.parts, strict=True):
+        context = part_context(asked.subject, part.record_id, part.version, part.part)
+        content = open_sealed(opener.key, context, part.sealed)
+        _verify(node.hashes, asked, page, part, commit(node.hashes, "part", opener.nonce, content),
+                roots.get(part.batch))
+        verified.append(Verified(part, content))
+    return verified, page.pages
+
+
+def _verify(hashes: HashSuite, asked: Asked, page: Page, part: ReleasedPart, commitment: bytes,
+            batch: records.BatchRow | None) -> None:
+    """The part is in the answer, and its record is in the batch that stands on the ledger."""
+    pair = [commitment, part.sibling] if part.part == HEAD else [part.sibling, commitment]
+    try:
+        if asked.answer is None or batch is None or batch.count != part.batch_size:
+            raise ProofInvalid("no such answer, or no such batch on the ledger")
+        verify_inclusion(hashes, leaf_hash(hashes, commitment), part.answer_index, page.parts_total,
+                         list(part.answer_path), asked.answer.parts_root)
+        verify_inclusion(hashes, leaf_hash(hashes, tree_root(hashes, pair)), part.position, part.batch_size,
+                         list(part.batch_path), batch.root)
+    except ProofInvalid as error:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, error.detail) from None
+
+
+def fetch_all(node: Node, peer: Peer, asked: Asked) -> list[Received]:
+    """Every page, joined into records.
+
+    Errors  as `fetch`; NotVerified PART_NOT_VERIFIED when parts are missing at the end.
+    """
+    parts: list[Verified] = []
+    number, pages = 0, 1
+    while number < pages:
+        found, pages = fetch(node, peer, asked, number)
+        parts += found
+        number += 1
+    if tree_size := len(parts):
+        indexes = [one.part.answer_index for one in parts]
+        if indexes != list(range(tree_size)):
+            raise NotVerified(HolderCode.PART_NOT_VERIFIED, "parts of the answer are missing")
+    return join(parts)
+
+
+def join(parts: Sequence[Verified]) -> list[Received]:
+    """Heads with their rests, in order of release; a part whose other half is on another page is left out."""
+    heads: dict[tuple[int, int], Head] = {}
+    found = []
+    for part, content in parts:
+        place = part.batch, part.position
+        if part.part == HEAD:
+            heads[place] = codec.decode(content, Head)
+        elif part.part == REST and place in heads:
+            found.append(Received(heads[place], content))
+    return found
+
+
+def available(node: Node, peer: Peer, asked: Asked) -> bool:
+    """What the holder's opening for the reader says; checked against the answer's commitment.
+
+    Errors  NotVerified PART_NOT_VERIFIED when the opening is not the committed one.
+    """
+    if asked.answer is None:
+        return False
+    opened = peer.opening(asked.subject, asked.number)
+    if commit(node.hashes, "opening", opened.nonce, opened.body) != asked.answer.opening:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "the opening is another one")
+    return bool(codec.decode(opened.body, Opening).available)

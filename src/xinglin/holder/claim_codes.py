@@ -1,0 +1,111 @@
+"""One-time codes for claiming a subject: handed over in person, kept as a hash, never on the ledger.
+
+The holder's service co-signs a claim only against the code: 15 minutes, five tries. Wrong, used, run out
+and never issued sound the same.
+"""
+
+import hmac
+import secrets
+from typing import Annotated
+
+from msgspec import Meta, structs
+
+from xinglin.base import codec
+from xinglin.base.check import NotAuthorised, NotUnderstood, SignatureInvalid
+from xinglin.base.codec import Struct
+from xinglin.base.crypto import key_hash, tagged, verify
+from xinglin.base.ids import Hash, SubjectId
+from xinglin.base.limits import CLAIM_CODE_MS, CLAIM_CODE_TRIES_MAX
+from xinglin.base.units import U8, Millis
+from xinglin.engine.embedded import Committed
+from xinglin.holder.codes import HolderCode
+from xinglin.holder.holder import Holder, events_of
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, Transaction
+from xinglin.modules import subjects
+
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"    # no 0 O 1 I L, which people mix up
+GROUPS, GROUP_CHARS = 3, 4                      # 59 bits
+
+NAME = b"claim"
+
+
+class Code(Struct, tag="xinglin.claim-code/1"):
+    salt: Hash
+    hash: Hash
+    until_ms: Millis
+    tries: U8
+
+
+class ClaimRequest(Struct, tag="xinglin.claim-request/1"):
+    """What a patient's wallet hands the holder: the body of the transaction and her signature over it."""
+
+    body: Annotated[bytes, Meta(max_length=4096)]
+    signature: Annotated[bytes, Meta(max_length=4096)]
+    code: Annotated[str, Meta(max_length=64)]
+
+
+def issue(holder: Holder, subject: SubjectId) -> str:
+    """A fresh code for the patient in front of you; an earlier one is void.
+
+    Errors  NotFound SUBJECT_NOT_HELD.
+    """
+    holder.require_held(subject)
+    code = "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP_CHARS)) for _ in range(GROUPS))
+    salt = secrets.token_bytes(32)
+    holder.put("code", subject, NAME, Code(salt=salt, hash=_hash(holder, salt, code), tries=0,
+                                           until_ms=holder.node.now_ms() + CLAIM_CODE_MS))
+    return code
+
+
+def co_sign(holder: Holder, request: ClaimRequest) -> Committed:
+    """Check the code and what would be signed, co-sign, order.
+
+    Errors  NotUnderstood CLAIM_NOT_UNDERSTOOD, NotAuthorised CODE_NOT_VALID, Failed on a refusal.
+    """
+    claim, body = _read(holder, request)
+    _use_code(holder, claim.subject, request.code)
+    mine = holder.co_sign(SIGN_DOMAIN + request.body)
+    signatures = tuple(mine if signer.account == holder.service else request.signature
+                       for signer in body.signers)
+    committed = holder.node.order(codec.encode(Transaction(body=request.body, signatures=signatures)))
+    events_of(holder.node, committed)
+    holder.cabinet.delete("code", claim.subject, NAME)
+    return committed
+
+
+def _read(holder: Holder, request: ClaimRequest) -> tuple[subjects.Claim, "Body[tuple[subjects.Claim, ...]]"]:
+    """One claim, of a subject of ours, for our service, signed by the key that it introduces; else nothing
+    that we would put our name to."""
+    wrong = NotUnderstood(HolderCode.CLAIM_NOT_UNDERSTOOD)
+    node = holder.node
+    body = codec.decode(request.body, Body[node.modules.message_type])
+    if len(body.messages) != 1 or not isinstance(body.messages[0], subjects.Claim):
+        raise wrong
+    claim = body.messages[0]
+    accounts = tuple(signer.account for signer in body.signers)
+    if body.network != node.network or accounts != (holder.service, claim.subject) or not holder.holds(claim.subject):
+        raise wrong
+    ours, hers = body.signers
+    if ours.key != key_hash(node.hashes, holder.service_suite, holder.service_public) or \
+            hers.key != key_hash(node.hashes, claim.suite, claim.key):
+        raise wrong
+    try:
+        verify(claim.suite, claim.key, SIGN_DOMAIN + request.body, request.signature)
+    except SignatureInvalid:
+        raise wrong from None
+    return claim, body
+
+
+def _use_code(holder: Holder, subject: SubjectId, given: str) -> None:
+    """Count the try before judging it, so that a crash or a race gives no free ones."""
+    stored = holder.get("code", subject, NAME, Code)
+    if not isinstance(stored, Code) or stored.tries >= CLAIM_CODE_TRIES_MAX:
+        raise NotAuthorised(HolderCode.CODE_NOT_VALID)
+    holder.put("code", subject, NAME, structs.replace(stored, tries=stored.tries + 1))
+    good = hmac.compare_digest(_hash(holder, stored.salt, given.strip().upper()), stored.hash)
+    if not good or stored.until_ms <= holder.node.now_ms():
+        raise NotAuthorised(HolderCode.CODE_NOT_VALID)
+
+
+def _hash(holder: Holder, salt: bytes, code: str) -> bytes:
+    return tagged(holder.node.hashes, "xinglin/claim-code/1", salt, code.encode())
