@@ -32,7 +32,9 @@ def pages() -> dict[Path, str]:
     made = {DOCS / "modules" / f"{module.name}.md": module_page(module) for module in modules.MODULES}
     made[DOCS / "modules" / "README.md"] = module_index()
     made[DOCS / "errors.md"] = errors_page()
-    made[DOCS / "cli.md"] = cli_page()
+    app = getattr(cli, "app", None)
+    if app is not None:
+        made[DOCS / "cli.md"] = cli_page(get_command(app))
     return made
 
 
@@ -153,14 +155,14 @@ def errors_page() -> str:
 # -- the command line
 
 
-def cli_page() -> str:
+def cli_page(top: Any) -> str:
     parts = [
         MADE_BY.format("src/xinglin/cli"),
         "# Command line\n",
         "Data goes to stdout, all else to stderr. Exit: 0 ok, 1 error, 2 usage, 3 not found (public), "
         "4 denied or not there, 5 verification failed or cannot tell, 130 interrupted.\n",
     ]
-    for name, command in commands("xinglin", get_command(cli.app)):
+    for name, command in commands("xinglin", top):
         parts.append(f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n")
         parts.append("".join(parameter(found) for found in command.params))
     return "\n".join(parts).rstrip() + "\n"
