@@ -78,13 +78,16 @@ def subtree_root(
         return EMPTY
     if count == 1:
         return leaves[0]
+    before, value = int.from_bytes(entries[0], "big"), int.from_bytes(entries[1], "big")
+    common = ENTRY_BITS - (before ^ value).bit_length()
+    if count == 2:      # the usual case of a bucket, without the stack
+        return _lift(digest, digest(NODE_TAG + leaves[0] + leaves[1]), common, value, depth)
 
     # A stack of finished subtrees, left to right, and between neighbours the number of bits they share. A subtree
     # stands at a depth below which it is unchanged; a lone leaf stands anywhere, which depth 0 says.
-    value = int.from_bytes(entries[0], "big")
-    stack = [(leaves[0], 0, value)]
-    shared: list[int] = []
-    for at in range(1, count):
+    stack = [(leaves[0], 0, before), (leaves[1], 0, value)]
+    shared = [common]
+    for at in range(2, count):
         before, value = value, int.from_bytes(entries[at], "big")
         common = ENTRY_BITS - (before ^ value).bit_length()
         while shared and shared[-1] > common:
@@ -93,19 +96,26 @@ def subtree_root(
         stack.append((leaves[at], 0, value))
     while shared:
         _join(digest, stack, shared.pop())
-    return _lift(digest, stack[0], depth)
+    return _lift(digest, *stack[0], depth)
 
 
-def _join(digest: Callable[[bytes], bytes], stack: list[tuple[bytes, int, int]], at: int) -> None:
-    """Replace the last two subtrees by their parent, which stands at depth `at`."""
-    right, left = stack.pop(), stack.pop()
-    parent = digest(NODE_TAG + _lift(digest, left, at + 1) + _lift(digest, right, at + 1))
-    stack.append((parent, at, left[2]))
+def _join(
+    digest: Callable[[bytes], bytes], stack: list[tuple[bytes, int, int]], depth: int
+) -> None:
+    """Replace the last two subtrees by their parent, which stands at `depth`."""
+    right, right_at, right_value = stack.pop()
+    left, left_at, value = stack.pop()
+    if left_at > depth + 1:
+        left = _lift(digest, left, left_at, value, depth + 1)
+    if right_at > depth + 1:
+        right = _lift(digest, right, right_at, right_value, depth + 1)
+    stack.append((digest(NODE_TAG + left + right), depth, value))
 
 
-def _lift(digest: Callable[[bytes], bytes], subtree: tuple[bytes, int, int], depth: int) -> bytes:
-    """The subtree's hash seen from `depth`: an empty sibling for each level between."""
-    root, at, value = subtree
+def _lift(
+    digest: Callable[[bytes], bytes], root: bytes, at: int, value: int, depth: int
+) -> bytes:
+    """A subtree's hash at depth `at` seen from `depth`: an empty sibling for each level between."""
     while at > depth:
         at -= 1
         if value >> (ENTRY_BITS - 1 - at) & 1:

@@ -44,6 +44,7 @@ BUCKET_LEAVES = 2       # measured: fewer cost more rows, more cost more hashes 
 SNAPSHOT_NAME = "tree.snapshot"
 NONE, LONE, MANY = range(3)
 PREFIX_BITS = 32
+BUCKET_KEY_BASE = BUCKETS[0] - 1 << PREFIX_BITS
 JOURNAL_HEAD = Packed(">qIQ32s")    # height of the row before or -1, buckets, leaves, root
 JOURNAL_ENTRY = Packed(">I32s")     # node << 2 | occupancy, hash
 
@@ -122,7 +123,8 @@ def bucket_at(buckets: int, prefix: int) -> int:
 
 
 def bucket_key(node: int) -> bytes:
-    return BUCKETS + prefix_of(node).to_bytes(4, "big")
+    """The family, then the prefix as 32 bits; node - 2^depth is the prefix, so its highest bit must go."""
+    return ((node << PREFIX_BITS + 1 - node.bit_length()) + BUCKET_KEY_BASE).to_bytes(5, "big")
 
 
 def prefix_of(node: int) -> int:
@@ -212,30 +214,44 @@ class StateTree:
         opened: dict[int, Bucket] = {}
         buckets = self._heap.buckets
         while buckets < wanted:
-            entries, leaves = opened.pop(buckets) if buckets in opened else self._read(buckets)
+            bucket = opened.pop(buckets, None)
+            entries, leaves = bucket or self._read_unchecked(buckets)
             left, right = 2 * buckets, 2 * buckets + 1
             depth = left.bit_length() - 1
             middle = bisect_left(entries, prefix_of(right).to_bytes(4, "big"))
-            opened[left] = entries[:middle], leaves[:middle]
-            opened[right] = entries[middle:], leaves[middle:]
-            for node in (left, right):
-                root = subtree_root(digest, *opened[node], depth)
-                nodes[node] = (root, min(len(opened[node][0]), MANY))
+            halves = (entries[:middle], leaves[:middle]), (entries[middle:], leaves[middle:])
+            roots = [subtree_root(digest, *half, depth) for half in halves]
+            if bucket is None:
+                if 0 < middle < len(entries):
+                    root = digest(NODE_TAG + roots[0] + roots[1])
+                else:
+                    root = subtree_root(digest, entries, leaves, depth - 1)
+                self._check(buckets, root)
+            for node, half, root in zip((left, right), halves, roots, strict=True):
+                opened[node] = half
+                nodes[node] = root, min(len(half[0]), MANY)
             buckets += 1
         return nodes, opened, buckets
 
     def _read(self, node: int) -> Bucket:
         """A bucket's content, checked against the heap."""
+        entries, leaves = self._read_unchecked(node)
+        self._check(
+            node, subtree_root(self._hashes.digest, entries, leaves, node.bit_length() - 1)
+        )
+        return entries, leaves
+
+    def _read_unchecked(self, node: int) -> Bucket:
         if not self._heap.occupied[node]:
             return [], []
         digest = self._hashes.digest
         row = self._store.get(bucket_key(node)) or b""
-        entries = [row[at : at + ENTRY_BYTES] for at in range(0, len(row), ENTRY_BYTES)]
-        leaves = [digest(LEAF_TAG + entry) for entry in entries]
-        root = subtree_root(digest, entries, leaves, node.bit_length() - 1)
+        entries = _entries(row)
+        return entries, [digest(LEAF_TAG + entry) for entry in entries]
+
+    def _check(self, node: int, root: bytes) -> None:
         if root != self._heap.hash_of(node):
             raise Failed(EngineCode.STORE_CORRUPT, f"tree bucket {prefix_of(node):08x} has another hash")
-        return entries, leaves
 
     def _apply(
         self,
@@ -370,7 +386,7 @@ class StateTree:
         count = 0
         for key, row in self._store.scan(BUCKETS):
             node = bucket_at(buckets, int.from_bytes(key[1:], "big"))
-            entries = [row[at : at + ENTRY_BYTES] for at in range(0, len(row), ENTRY_BYTES)]
+            entries = _entries(row)
             leaves = [digest(LEAF_TAG + entry) for entry in entries]
             root = subtree_root(digest, entries, leaves, node.bit_length() - 1)
             heap.put(node, root, min(len(entries), MANY))
@@ -380,6 +396,10 @@ class StateTree:
             raise Failed(EngineCode.STORE_CORRUPT, "the tree buckets do not lead to the last root")
         self._heap = heap
         self._journaled = max(TREE_JOURNAL_ENTRIES_MIN, buckets)    # the next update writes a snapshot
+
+
+def _entries(row: bytes) -> list[bytes]:
+    return [row[at : at + ENTRY_BYTES] for at in range(0, len(row), ENTRY_BYTES)]
 
 
 def _by_bucket(
