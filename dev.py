@@ -197,8 +197,9 @@ def tests_of_changes() -> list[str]:
     found = set()
     for path in changed_paths():
         parts = Path(path).parts
-        if parts[0] == "tests" and parts[-1].startswith("test_"):
-            found.add(path if (ROOT / path).exists() else str(Path(*parts[:-1])))
+        if parts[0] == "tests" and len(parts) > 2:
+            whole = parts[-1].startswith("test_") and (ROOT / path).exists()
+            found.add(path if whole else "/".join(parts[:2]))
         elif parts[:2] == ("src", "xinglin"):
             found.add(f"tests/{parts[2].removesuffix('.py')}")
     return sorted(path for path in found if (ROOT / path).exists() and not path.startswith(TIDY))

@@ -21,9 +21,10 @@ def test_an_unknown_command_is_a_usage_error_and_lists_the_known_ones() -> None:
 
 
 def test_a_change_in_a_room_selects_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = ["src/xinglin/base/codec.py", "tests/tidy/rules.py", "README.md", "tests/gone/test_gone.py"]
+    changed = ["src/xinglin/base/codec.py", "tests/tidy/rules.py", "README.md", "tests/gone/test_gone.py",
+               "tests/golden/vectors/a.json"]
     monkeypatch.setattr(dev, "changed_paths", lambda: changed)
-    assert dev.tests_of_changes() == ["tests/base"]
+    assert dev.tests_of_changes() == ["tests/base", "tests/golden"]
 
 
 def test_tests_run_in_parallel_unless_someone_looks_inside_one() -> None:
