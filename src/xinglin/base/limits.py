@@ -40,6 +40,7 @@ TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: hal
 NAME_CHARS_MAX = 29               # chain id = name + "-sim" + "-" + 16 hex digits, at most 50
 FOUNDERS_MAX = 100
 CHECKPOINT_KEYS_MAX = 100
+PAGE_PARTS_MAX = 1_000            # keys and nonces of a page travel in one HPKE wrap
 
 # -- consent
 GRANTS_PER_ROW_MAX = 32           # per (subject, organisation); a closed one makes room

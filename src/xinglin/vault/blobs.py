@@ -147,7 +147,7 @@ class BucketBlobs(Blobs):
         retries: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
         try:
             self._store = S3Store.from_url(url, config=cast("S3Config", settings),
-                                           client_options=client, retry_config=retries)
+                                           client_options=client or None, retry_config=retries)
         except _FAILURES:                         # its words may repeat a credential
             raise NotUnderstood(VaultCode.STORE_NOT_UNDERSTOOD, "bucket or settings") from None
 

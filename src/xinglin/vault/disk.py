@@ -47,6 +47,25 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` at `path`, whole or not at all, readable by this user, durable on return."""
+    os.replace(_part(path, data), path)
+    sync_folder(path.parent)
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """As `replace_file`, but a file that is there stays.
+
+    Errors  FileExistsError.
+    """
+    part = _part(path, data)
+    try:
+        os.link(part, path)
+    finally:
+        os.unlink(part)
+    sync_folder(path.parent)
+
+
+def _part(path: Path, data: bytes) -> Path:
+    """A synced file beside `path`; a leftover of a crash is written over."""
     part = path.with_name(f".{path.name}.part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
@@ -55,8 +74,7 @@ def replace_file(path: Path, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(part, path)
-    sync_folder(path.parent)
+    return part
 
 
 def readable_by_others(fd: int) -> bool:
@@ -77,5 +95,5 @@ def lock_file(path: Path) -> int:
     return fd
 
 
-__all__ = ["lock_file", "make_folder", "readable_by_others", "replace_file", "sync", "sync_folder",
-           "write_all"]
+__all__ = ["create_file", "lock_file", "make_folder", "readable_by_others", "replace_file", "sync",
+           "sync_folder", "write_all"]

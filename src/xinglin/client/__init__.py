@@ -1,0 +1,1 @@
+"""Client: makes, signs and sends transactions, keeps wallets, verifies receipts offline."""
