@@ -270,6 +270,22 @@ def test_hash_lengths_cannot_be_shifted_between_siblings() -> None:
     assert not holds(verify_inclusion, left[:-1], 0, 2, [left[-1:] + right], root)
 
 
+def test_a_step_of_another_length_is_named_as_what_is_wrong() -> None:
+    built = tree(SHA256, entries(2))
+    for step in (b"", bytes(31), bytes(33)):
+        with pytest.raises(ProofInvalid, match="32 bytes"):
+            verify_inclusion(SHA256, leaf_hash(SHA256, b"entry 0"), 0, 2, [step], built.root)
+        with pytest.raises(ProofInvalid, match="32 bytes"):
+            verify_consistency(SHA256, 1, 2, [step], mth(entries(1)), built.root)
+
+
+def test_a_path_of_a_larger_tree_does_not_pass_under_a_smaller_size() -> None:
+    for n in range(2, 17):
+        built, last = tree(SHA256, entries(n)), leaf_hash(SHA256, entries(n)[-1])
+        assert holds(verify_inclusion, last, n - 1, n, built.path(n - 1), built.root)
+        assert not holds(verify_inclusion, last, 0, 1, built.path(n - 1), built.root)
+
+
 @pytest.mark.parametrize("index, size", [(0, 0), (1, 1), (-1, 3), (3, 3), (5, 4)])
 def test_a_leaf_outside_the_tree_has_no_proof(index: int, size: int) -> None:
     assert not holds(verify_inclusion, bytes(32), index, size, [], bytes(32))

@@ -112,7 +112,7 @@ def verify_consistency(
 
 
 def _check_lengths(first: bytes, second: bytes, path: Sequence[bytes]) -> None:
-    # A node's input has no lengths in it: a sibling of 31 bytes beside one of 33 would hash the same.
+    # A node's input has no lengths in it: a leaf of 33 bytes beside a step of 31 would hash the same.
     if len(first) != HASH_BYTES or len(second) != HASH_BYTES:
         raise ProofInvalid("a leaf and a root have 32 bytes")
     for sibling in path:
