@@ -14,6 +14,9 @@ from xinglin.base.check import BaseCode, NotUnderstood
 
 T = TypeVar("T")
 
+HEAD_BYTES = 5                    # the longest head of an array, bytes or str
+INT_BYTES = 9
+
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
@@ -69,30 +72,38 @@ def tag_of(struct: type[msgspec.Struct]) -> str:
 
 
 @functools.cache
-def check_type(type_: Any) -> None:
-    """Raise TypeError unless `type_` and all it holds come from the whitelist.
+def check_type(type_: Any) -> int:
+    """The most bytes that a value of `type_` can take, a close upper bound.
 
-    Bounded int, bytes and str of bounded length, tuple, enum, bool, None, Struct. No float, dict, set,
-    datetime, Raw, Ext or Any: dict order and Raw survive the round trip, so only the type can stop them.
+    Raises TypeError unless `type_` and all it holds come from the whitelist: bounded int, bytes and str of
+    bounded length, tuple, enum, bool, None, Struct. No float, dict, set, datetime, Raw, Ext or Any: dict
+    order and Raw survive the round trip, so only the type can stop them.
     """
-    _check(types.type_info(type_), repr(type_), ())
+    return _check(types.type_info(type_), repr(type_), ())
 
 
-def _check(info: types.Type, where: str, above: tuple[type, ...]) -> None:
+def _check(info: types.Type, where: str, above: tuple[type, ...]) -> int:
     match info:
         case types.IntType(ge=low, le=high) if low is not None and high is not None:
-            return
-        case types.BytesType(max_length=longest) | types.StrType(max_length=longest) if longest is not None:
-            return
-        case types.BoolType() | types.NoneType() | types.EnumType() | types.LiteralType():
-            return
+            return INT_BYTES
+        case types.BytesType(max_length=longest) if longest is not None:
+            return HEAD_BYTES + longest
+        case types.StrType(max_length=longest) if longest is not None:
+            return HEAD_BYTES + 4 * longest
+        case types.BoolType() | types.NoneType():
+            return 1
+        case types.EnumType(cls=cls) if all([isinstance(one.value, int | str) for one in cls]):
+            return max([len(_encode(one.value)) for one in cls])
+        case types.LiteralType(values=values):
+            return max([len(_encode(one)) for one in values])
         case types.TupleType(item_types=parts):
-            inner: tuple[types.Type, ...] = tuple(parts)
+            return HEAD_BYTES + sum([_check(part, where, above) for part in parts])
         case types.VarTupleType(item_type=item, max_length=longest) if longest is not None:
-            inner = (item,)
+            return HEAD_BYTES + longest * _check(item, where, above)
         case types.UnionType(types=parts):
-            inner = tuple(parts)
+            return max([_check(part, where, above) for part in parts])
         case types.StructType(cls=cls, fields=fields):
+            size = HEAD_BYTES + (0 if cls.__struct_config__.tag is None else len(_encode(tag_of(cls))))
             if cls in above:
                 raise TypeError(f"{where}: recursive")
             if not (cls.__struct_config__.array_like and cls.__struct_config__.forbid_unknown_fields):
@@ -100,12 +111,10 @@ def _check(info: types.Type, where: str, above: tuple[type, ...]) -> None:
             for field in fields:
                 if not field.required:
                     raise TypeError(f"{where}: {cls.__name__}.{field.name} has a default; a new field is a new tag")
-                _check(field.type, f"{cls.__name__}.{field.name}", (*above, cls))
-            return
+                size += _check(field.type, f"{cls.__name__}.{field.name}", (*above, cls))
+            return size
         case _:
             raise TypeError(f"{where}: {type(info).__name__} is not whitelisted or not bounded")
-    for part in inner:
-        _check(part, where, above)
 
 
 __all__ = ["Literal", "Struct", "check_type", "decode", "decoder", "encode", "tag_of"]

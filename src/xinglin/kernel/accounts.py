@@ -1,7 +1,7 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `enrol_key`, `retire_key`, `suspend` and `reinstate`, during
-execution. A key is known by H(suite, key); full keys stand here and where they are introduced.
+Modules change it only through `open_account`, `enrol_key`, `retire_keys` and `suspend`, during execution.
+A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
 
 from enum import IntEnum
@@ -87,6 +87,12 @@ def retire_keys(ctx: Context, account: AccountId) -> None:
 
 def suspend(ctx: Context, account: AccountId, suspended: bool) -> None:
     ctx.kernel(ACCOUNTS).put((account,), structs.replace(_existing(ctx, account), suspended=suspended))
+
+
+def kind_of(ctx: Context, account: AccountId) -> AccountKind | None:
+    """Of an account that signs here this costs nothing: the kernel has just read it."""
+    row = ctx.kernel(ACCOUNTS).get((account,))
+    return None if row is None else row.kind
 
 
 def _existing(ctx: Context, account: AccountId) -> AccountRow:

@@ -8,19 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from xinglin.base import codec
-from xinglin.base.check import InvariantBroken, Refused, invariant
+from xinglin.base.check import InvariantBroken, NotVerified, Refused, invariant
+from xinglin.base.crypto import tagged
 from xinglin.base.history import Appended
 from xinglin.base.history import leaf_hash as history_leaf_hash
-from xinglin.base.crypto import tagged
 from xinglin.base.limits import EVENT_BYTES_MAX, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
 from xinglin.base.units import MS_PER_MINUTE
 from xinglin.kernel import quota, replay
-from xinglin.kernel.accounts import ACCOUNTS, AccountKind, find_key
+from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, Custody, find_key
 from xinglin.kernel.codes import KernelCode
-from xinglin.kernel.genesis import Manifest
+from xinglin.kernel.genesis import Manifest, check_manifest
 from xinglin.kernel.module import Event, ModuleSet, Table, refuse
-from xinglin.kernel.outcome import (NONE_FAILED, Closing, Envelope, Leaf, LeafKind, TimerEnvelope, app_hash,
-                                    events_hash)
+from xinglin.kernel.outcome import (
+    NONE_FAILED,
+    Closing,
+    Envelope,
+    Leaf,
+    LeafKind,
+    TimerEnvelope,
+    app_hash,
+    events_hash,
+)
 from xinglin.kernel.state import Context, Overlay, State
 from xinglin.kernel.tx import Tx, custody_of
 
@@ -65,13 +73,20 @@ class Executor:
         self.module_set = module_set
 
     def found(self, state: State) -> Applied:
-        """Height 0: the rows that the manifest implies. No leaf, no transaction."""
+        """Height 0: the rows that the manifest implies. No leaf, no transaction.
+
+        Errors  NotVerified MANIFEST_NOT_VALID.
+        """
+        check_manifest(self.manifest)
         overlay = Overlay(state)
         ctx = self._context(overlay, 0, self.manifest.started_ms)
         for module in self.modules.modules:
             if module.found:
                 ctx.run_as(module.name)
-                module.found(ctx, self.manifest)
+                try:
+                    module.found(ctx, self.manifest)
+                except Refused as refused:
+                    raise NotVerified(KernelCode.MANIFEST_NOT_VALID, refused.code.name) from None
                 overlay.keep()
         rows, due, changes = self._changes(overlay, state)
         root = state.update_tree(changes)
@@ -142,15 +157,16 @@ class _Block:
         for due_ms, table_name, key in self.state.due(self.ctx.block_time_ms, TIMERS_PER_BLOCK_MAX):
             table = self.modules.tables[table_name]
             module, rule = self.modules.timers[table_name]
-            row = self.overlay.get(table, key)
-            invariant(row is not None and table.due is not None and table.due(row) == due_ms,
+            row, due = self.overlay.get(table, key), table.due
+            invariant(row is not None and due is not None and due(row) == due_ms,
                       f"the due index of {table_name} follows its rows")
             self.ctx.run_as(module)
             self.ctx.signers = self.ctx.custody = ()
             event = rule(self.ctx, table.decode_key(key), row)
             self.overlay.keep()
             after = self.overlay.get(table, key)
-            invariant(after is None or table.due(after) is None or table.due(after) > self.ctx.block_time_ms,
+            next_ms = due(after) if due and after is not None else None
+            invariant(next_ms is None or next_ms > self.ctx.block_time_ms,
                       f"the timer of {table_name} moves its row on")
             subject = tagged(self.hashes, "xinglin/timer/1", table_name.encode(), key)
             self._outcome(LeafKind.TIMER, subject, 0,
@@ -169,47 +185,62 @@ class _Block:
         failed = NONE_FAILED
         events: list[Event] = []
         code = 0
-        custody: tuple[Any, ...] = ()
+        custody: tuple[Custody, ...] = ()
         try:
             custody = ctx.custody = self._admit(tx)
             for at, (message, spec) in enumerate(zip(tx.messages, tx.specs, strict=True)):
                 failed = at
                 ctx.run_as(spec.module)
                 events.append(spec.rule(ctx, message))
+            if any([spec.introduces for spec in tx.specs]):
+                custody = self._custody(tx)           # a new key's stands in the state only now
             self.overlay.keep()
             failed = NONE_FAILED
         except Refused as refused:
             self.overlay.drop()
             code = refused.code.value
             events = []
-            custody = custody or tuple([custody_of(self.overlay.get(ACCOUNTS, signer.account), signer.key)
-                                        for signer in tx.signers])
+            custody = custody or self._custody(tx)
         envelope = Envelope(tx_id=tx.id, signers=ctx.signers, custody=custody,
                             tags=tuple([spec.tag for spec in tx.specs]), code=code, failed=failed)
         self._outcome(LeafKind.TX, tx.full_hash, code, (envelope, *events), tx)
 
-    def _admit(self, tx: Tx) -> tuple[Any, ...]:
-        """Keys and accounts as they are now, and the price. The kernel's own refusals, in order."""
+    def _custody(self, tx: Tx) -> tuple[Custody, ...]:
+        return tuple([custody_of(self.overlay.get(ACCOUNTS, signer.account), signer.key)
+                      for signer in tx.signers])
+
+    def _admit(self, tx: Tx) -> tuple[Custody, ...]:
+        """The price, then keys and accounts as they are now. The kernel's own refusals, which are charged too."""
+        rows = [self.overlay.get(ACCOUNTS, signer.account) for signer in tx.signers]
+        unpaid = self._pay(tx, rows)
         custody = []
-        payer = b""
-        for signer in tx.signers:
-            row = self.overlay.get(ACCOUNTS, signer.account)
+        for signer, row in zip(tx.signers, rows, strict=True):
             key = find_key(row, signer.key)
             if key is not None and key.retired:
                 refuse(KernelCode.KEY_RETIRED)
             if row is not None and row.suspended:
                 refuse(KernelCode.ACCOUNT_SUSPENDED)
-            if not payer:
-                payer = row.payer if row is not None else b""
-            custody.append(custody_of(row, signer.key))
-        if all([spec.unsponsored for spec in tx.specs]):
-            self.purse.use_lane(tx.signers[0].account, self.ctx.block_day)
-            return tuple(custody)
-        paying = self.overlay.get(ACCOUNTS, payer) if payer else None
-        if paying is None or paying.kind is not AccountKind.MEMBER or paying.suspended:
-            refuse(KernelCode.PAYER_SUSPENDED)
-        self.purse.charge(payer, quota.cost(len(tx.messages), len(tx.raw)))
+            custody.append(key.custody if key else Custody.OWN)
+        if unpaid is not None:
+            refuse(unpaid)
         return tuple(custody)
+
+    def _pay(self, tx: Tx, rows: list[AccountRow | None]) -> KernelCode | None:
+        """Charge the first signer's payer, or each subject's own lane where no one may stand in the way."""
+        if all([spec.unsponsored for spec in tx.specs]) and all([row and row.kind is AccountKind.SUBJECT
+                                                                 for row in rows]):
+            for message, spec in zip(tx.messages, tx.specs, strict=True):
+                if not self.purse.use_lane(getattr(message, spec.signed_by[0]), self.ctx.block_day):
+                    return KernelCode.LANE_EXHAUSTED
+            return None
+        payer = rows[0].payer if rows[0] is not None else b""
+        paying = self.overlay.get(ACCOUNTS, payer)
+        if paying is None or paying.kind is not AccountKind.MEMBER:
+            return KernelCode.PAYER_SUSPENDED
+        enough = self.purse.charge(payer, quota.cost(len(tx.messages), len(tx.raw)))
+        if paying.suspended:
+            return KernelCode.PAYER_SUSPENDED
+        return None if enough else KernelCode.QUOTA_EXHAUSTED
 
     def _outcome(self, kind: LeafKind, full_hash: bytes, code: int, events: tuple[Event, ...],
                  tx: Tx | None) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, TypeVar, Union
 
-from msgspec import Meta, inspect as types
+from msgspec import Meta
+from msgspec import inspect as types
 
 from xinglin.base import codec
 from xinglin.base.check import Code, Refused, invariant
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, tagged
-from xinglin.base.limits import MESSAGES_PER_TX_MAX, TAG_CHARS_MAX
+from xinglin.base.ids import Id
+from xinglin.base.limits import EVENT_BYTES_MAX, MESSAGES_PER_TX_MAX, ROW_BYTES_MAX, TAG_CHARS_MAX
 from xinglin.kernel.codes import KernelCode
 
 if TYPE_CHECKING:
@@ -104,7 +106,10 @@ TimerRule = Callable[["Context", tuple[Any, ...], Any], Event]
 
 @dataclass(frozen=True, kw_only=True)
 class Introduces:
-    """The message fields that bring a new key, which may then sign the transaction that brings it."""
+    """The message fields that bring a new key, which signs the transaction that brings it.
+
+    That signature is the proof of possession, so `account` stands in the message's `signed_by`.
+    """
 
     account: str
     suite: str
@@ -158,56 +163,63 @@ class ModuleSet:
         self.owners: dict[str, str] = {}
         self.timers: dict[str, tuple[str, TimerRule]] = {}
         self.codes: dict[int, Code] = {code.value: code for code in KernelCode}
-        events: list[type[Event]] = list(kernel_events)
+        self.event_types: dict[str, type[Event]] = {}
         for table in kernel_tables:
             self._add_table("kernel", table)
+        first = max([self._add_event("kernel", event) for event in kernel_events])
+        others = [0]
         for module in modules:
             self._add(module)
-            events.extend(module.events)
-        self.events = tuple(events)
-        self.event_types = {codec.tag_of(event): event for event in events}
-        for event in events:
-            codec.check_type(event)
-            _check_about(event)
+            others.extend([self._add_event(module.name, event) for event in module.events])
+        if codec.HEAD_BYTES + first + MESSAGES_PER_TX_MAX * max(others) > EVENT_BYTES_MAX:
+            raise TypeError(f"the events of a full transaction may take more than {EVENT_BYTES_MAX} bytes")
+        self.events = tuple(self.event_types.values())
         self.message_type: Any = Annotated[
-            tuple[Union[tuple(self.messages)], ...], Meta(min_length=1, max_length=MESSAGES_PER_TX_MAX)]
+            tuple[Union[tuple(self.messages)], ...],  # type: ignore[misc]  # noqa: UP007
+            Meta(min_length=1, max_length=MESSAGES_PER_TX_MAX)]
         self.events_type: Any = Annotated[
-            tuple[Union[self.events], ...], Meta(min_length=1, max_length=MESSAGES_PER_TX_MAX + 1)]
+            tuple[Union[self.events], ...],  # type: ignore[name-defined]  # noqa: UP007
+            Meta(min_length=1, max_length=MESSAGES_PER_TX_MAX + 1)]
 
     def _add(self, module: Module) -> None:
-        names = [message for message in module.rules]
-        if set(module.signed_by) != set(names):
+        if set(module.signed_by) != set(module.rules):
             raise TypeError(f"{module.name}: signed_by must name exactly the messages that have rules")
+        if {*module.introduces, *module.unsponsored, *module.long_window} - set(module.rules):
+            raise TypeError(f"{module.name}: introduces, unsponsored and long_window name messages with rules")
         for message, rule in module.rules.items():
-            tag = codec.tag_of(message)
-            if not tag.startswith(module.name + ".") or len(tag) > TAG_CHARS_MAX:
-                raise TypeError(f"{tag} is not a message of {module.name}")
-            codec.check_type(message)
-            signed_by = module.signed_by[message]
-            fields = (signed_by,) if isinstance(signed_by, str) else signed_by
-            introduces = module.introduces.get(message)
-            known = set(message.__struct_fields__)
-            wanted = {*fields, *((introduces.account, introduces.suite, introduces.key) if introduces else ())}
-            if not fields or wanted - known:
-                raise TypeError(f"{tag}: signed_by and introduces must name fields of the message")
-            self.messages[message] = MessageSpec(
-                tag=tag, module=module.name, rule=rule, signed_by=fields, introduces=introduces,
-                unsponsored=message in module.unsponsored, long_window=message in module.long_window)
+            spec = _spec_of(module, message, rule)
+            if spec.tag in [known.tag for known in self.messages.values()]:
+                raise TypeError(f"{spec.tag} is the tag of two messages")
+            self.messages[message] = spec
         for table in module.tables:
             self._add_table(module.name, table)
+            if (table.due is None) is (table in module.timers):
+                raise TypeError(f"{table.name}: a timer and its due go together")
         for table, timer in module.timers.items():
-            if table not in module.tables or table.due is None:
-                raise TypeError(f"{table.name}: a timer needs the module's own table and its due")
+            if table not in module.tables:
+                raise TypeError(f"{table.name}: a timer is of the module's own table")
             self.timers[table.name] = (module.name, timer)
-        for code in module.codes:
+        for name, code in module.codes.__members__.items():
             if code.value in self.codes:
-                raise TypeError(f"{code.shown} is used twice")
+                raise TypeError(f"{code.shown} {name} is used twice")
             self.codes[code.value] = code
+
+    def _add_event(self, owner: str, event: type[Event]) -> int:
+        """Returns the most bytes it can take."""
+        tag = codec.tag_of(event)
+        if not issubclass(event, Event) or not tag.startswith(owner + ".") or tag in self.event_types:
+            raise TypeError(f"{tag} is taken or not an event of {owner}")
+        longest = codec.check_type(event)
+        if any([not _is_id(event, name) for name in event.about]):
+            raise TypeError(f"{tag}: about must name fields that hold ids")
+        self.event_types[tag] = event
+        return longest
 
     def _add_table(self, owner: str, table: Table[Any]) -> None:
         if table.name in self.tables or not table.name.startswith(owner + "/"):
             raise TypeError(f"{table.name} is taken or not named after {owner}")
-        codec.check_type(table.value)
+        if not issubclass(table.value, Row) or codec.check_type(table.value) > ROW_BYTES_MAX:
+            raise TypeError(f"{table.name} holds Rows, none of which may take more than {ROW_BYTES_MAX} bytes")
         self.tables[table.name] = table
         self.owners[table.name] = owner
 
@@ -223,10 +235,29 @@ class ModuleSet:
         return tagged(hashes, "xinglin/modules/1", *lines)
 
 
-def _check_about(event: type[Event]) -> None:
-    unknown = set(event.about) - set(event.__struct_fields__)
-    if unknown:
-        raise TypeError(f"{event.__name__}.about names no field: {sorted(unknown)}")
+def _spec_of(module: Module, message: type[Message], rule: Rule) -> MessageSpec:
+    tag = codec.tag_of(message)
+    if not issubclass(message, Message) or not tag.startswith(module.name + ".") or len(tag) > TAG_CHARS_MAX:
+        raise TypeError(f"{tag} is not a message of {module.name}")
+    codec.check_type(message)
+    signed_by = module.signed_by[message]
+    fields = (signed_by,) if isinstance(signed_by, str) else signed_by
+    if not fields or any([not _is_id(message, name) for name in fields]):
+        raise TypeError(f"{tag}: signed_by must name fields that hold ids")
+    introduces = module.introduces.get(message)
+    if introduces and (introduces.account not in fields
+                       or {introduces.suite, introduces.key} - set(message.__struct_fields__)):
+        raise TypeError(f"{tag}: introduces must name its fields, and an account that signs")
+    return MessageSpec(tag=tag, module=module.name, rule=rule, signed_by=fields, introduces=introduces,
+                       unsponsored=message in module.unsponsored, long_window=message in module.long_window)
+
+
+def _is_id(struct: type[Struct], name: str) -> bool:
+    """Whether `name` is a field of 16 bytes."""
+    match types.type_info(struct):
+        case types.StructType(fields=fields):
+            return any([field.name == name and field.type == types.type_info(Id) for field in fields])
+    return False
 
 
 __all__ = ["Code", "Event", "Inner", "Introduces", "Message", "Module", "ModuleSet", "Row", "Table",

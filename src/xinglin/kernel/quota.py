@@ -10,9 +10,8 @@ from msgspec import Meta
 
 from xinglin.base.ids import MemberId, SubjectId
 from xinglin.base.limits import LANE_PER_SUBJECT_DAY_MAX, PAYERS_PER_BLOCK_MAX
-from xinglin.base.units import MS_PER_SECOND, Count, Days, U63, Units
-from xinglin.kernel.codes import KernelCode
-from xinglin.kernel.module import Inner, Row, Table, refuse
+from xinglin.base.units import MS_PER_SECOND, U63, Count, Days, Units
+from xinglin.kernel.module import Inner, Row, Table
 from xinglin.kernel.state import Overlay
 
 
@@ -52,24 +51,24 @@ class Purse:
         self._lanes: dict[bytes, int] = {}
         self._charged = False
 
-    def charge(self, payer: MemberId, units: int) -> None:
-        """Take `units` from the payer's second. Refused QUOTA_EXHAUSTED, and the second is then used up."""
+    def charge(self, payer: MemberId, units: int) -> bool:
+        """Take `units` from the payer's second; False when it had fewer, and the second is then used up."""
         self._charged = True
         used = self._used.get(payer, 0) + units
         self._used[payer] = min(used, self._limit)
-        if used > self._limit:
-            refuse(KernelCode.QUOTA_EXHAUSTED)
+        return used <= self._limit
 
-    def use_lane(self, subject: SubjectId, day: int) -> None:
-        """Count an unsponsored message of `subject` today. Refused LANE_EXHAUSTED past the day's share."""
+    def use_lane(self, subject: SubjectId, day: int) -> bool:
+        """Count an unsponsored message of `subject` today; False past the day's share."""
         key = LANE.encode_key((subject, day))
         count = self._lanes.get(key)
         if count is None:
             row = self._overlay.get(LANE, key)
             count = row.count if row else 0
         if count >= LANE_PER_SUBJECT_DAY_MAX:
-            refuse(KernelCode.LANE_EXHAUSTED)
+            return False
         self._lanes[key] = count + 1
+        return True
 
     def write(self) -> None:
         if self._charged:

@@ -4,7 +4,7 @@ An id as a state key would make dropping a minute a stall of seconds.
 """
 
 from xinglin.base.crypto import HashSuite, tagged
-from xinglin.base.ids import Hash, NO_HASH
+from xinglin.base.ids import NO_HASH, Hash
 from xinglin.base.units import Count, Minutes
 from xinglin.kernel.module import Row, Table
 

@@ -6,7 +6,7 @@ steps, so that an engine may verify signatures elsewhere: `read` and `prepare` f
 the caller verifies it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Meta
@@ -16,8 +16,13 @@ from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, SignatureSuite, key_hash, tagged
 from xinglin.base.ids import AccountId, KeyHash, NetworkId, Nonce, TxId
-from xinglin.base.limits import (SIGNATURE_BYTES_MAX, SIGNERS_PER_TX_MAX, TX_BYTES_MAX, TX_LONG_WINDOW_MS,
-                                 TX_WINDOW_MS)
+from xinglin.base.limits import (
+    SIGNATURE_BYTES_MAX,
+    SIGNERS_PER_TX_MAX,
+    TX_BYTES_MAX,
+    TX_LONG_WINDOW_MS,
+    TX_WINDOW_MS,
+)
 from xinglin.base.units import MS_PER_MINUTE, Millis
 from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
 from xinglin.kernel.codes import KernelCode
@@ -90,10 +95,10 @@ class Reader:
     network: NetworkId
     hashes: HashSuite
     modules: ModuleSet
+    _body: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_body", codec.decoder(Body[self.modules.message_type]))
-        object.__setattr__(self, "_outer", codec.decoder(Transaction))
+        object.__setattr__(self, "_body", Body[self.modules.message_type])  # type: ignore[name-defined]
 
     def read(self, raw: bytes) -> Tx:
         """Form, network and signers of `raw`; nothing that depends on state or time.
@@ -105,7 +110,7 @@ class Reader:
             raise NotIncludable(KernelCode.TX_TOO_LARGE, f"{len(raw)} of {TX_BYTES_MAX} bytes")
         try:
             outer: Transaction = codec.decode(raw, Transaction)
-            body: Any = codec.decode(outer.body, Body[self.modules.message_type])
+            body: Any = codec.decode(outer.body, self._body)
         except NotUnderstood as error:
             raise NotIncludable(KernelCode.TX_NOT_UNDERSTOOD, error.detail) from None
         if body.network != self.network:
@@ -113,6 +118,9 @@ class Reader:
         specs = tuple([self.modules.messages[type(message)] for message in body.messages])
         if tuple([signer.account for signer in body.signers]) != needed_signers(body.messages, specs):
             raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH)
+        if not all([_possessed(self.hashes, message, spec, body.signers)
+                    for message, spec in zip(body.messages, specs, strict=True) if spec.introduces]):
+            raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH, "a new key does not sign for its account")
         if len(outer.signatures) != len(body.signers):
             raise NotIncludable(KernelCode.SIGNATURES_DO_NOT_MATCH)
         return Tx(raw=raw, full_hash=self.hashes.digest(raw), id=tx_id(self.hashes, outer.body),
@@ -133,8 +141,18 @@ def needed_signers(messages: tuple[Message, ...], specs: tuple[MessageSpec, ...]
     return tuple(needed)
 
 
+def _possessed(hashes: HashSuite, message: Message, spec: MessageSpec, signers: tuple[Signer, ...]) -> bool:
+    """Whether the key that `message` introduces is the one that signs for its account."""
+    brings = spec.introduces
+    return brings is None or Signer(
+        account=getattr(message, brings.account),
+        key=key_hash(hashes, getattr(message, brings.suite), getattr(message, brings.key))) in signers
+
+
 def prepare(tx: Tx, state: State, now_ms: int) -> list[Check]:
     """The signatures to verify for `tx` to be includable at `now_ms` after `state`.
+
+    The first signer's payer pays, so the first signer has an account: a stranger can leave nothing behind.
 
     Errors  NotIncludable TX_EXPIRED, EXPIRY_TOO_FAR_AHEAD, ALREADY_EXECUTED, SIGNER_UNKNOWN.
     """
@@ -145,6 +163,10 @@ def prepare(tx: Tx, state: State, now_ms: int) -> list[Check]:
     checks = []
     for signer, signature in zip(tx.signers, tx.signatures, strict=True):
         key = find_key(state.row(ACCOUNTS, signer.account), signer.key)
+        if key is not None and key.retired:
+            raise NotIncludable(KernelCode.SIGNER_UNKNOWN, "its key is retired")
+        if key is None and signer is tx.signers[0]:
+            raise NotIncludable(KernelCode.SIGNER_UNKNOWN)
         suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes)
         checks.append(Check(suite, public, message, signature))
     return checks
@@ -159,7 +181,7 @@ def check_window(tx: Tx, now_ms: int) -> None:
 
 
 def _introduced(tx: Tx, signer: Signer, hashes: HashSuite) -> tuple[SignatureSuite, bytes]:
-    """A key that a message of this very transaction brings: its signature is the proof of possession."""
+    """A key that a message of this very transaction brings."""
     for message, spec in zip(tx.messages, tx.specs, strict=True):
         brings = spec.introduces
         if brings and getattr(message, brings.account) == signer.account:
