@@ -7,7 +7,7 @@ Messages    access.request/1  a reader asks; takes the subject's next number eve
             access.answer/1   the holder permits or denies, nothing finer; the rest is committed
             access.anchor/1   the holder commits to its read log
 Timers      a request without an answer in time is a breach, in public, and an entry of its own
-Invariants  a request's answer is owed after it was asked; an anchor only grows
+Invariants  a log row has an entry; a request has a time to be answered
 Reads       members (who asks, who answers?), subjects (whose are they?), consent (is there a live grant?)
 Source      design.md 5; core.md "Asking and answering"; safety.md P2, P3, P26
 """
@@ -15,7 +15,16 @@ Source      design.md 5; core.md "Asking and answering"; safety.md P2, P3, P26
 from enum import IntEnum
 
 from xinglin.base.crypto import HashSuite, tagged
-from xinglin.base.ids import NO_HASH, NO_ID, AccountId, Commitment, GrantId, Hash, MemberId, SubjectId
+from xinglin.base.ids import (
+    NO_HASH,
+    NO_ID,
+    AccountId,
+    Commitment,
+    GrantId,
+    Hash,
+    MemberId,
+    SubjectId,
+)
 from xinglin.base.limits import PERMIT_MS_MAX
 from xinglin.base.units import Count, Epoch, Millis
 from xinglin.kernel.module import Code, Event, Message, Module, Row, Table, refuse
@@ -59,10 +68,12 @@ class AnchorRow(Row):
     at_ms: Millis
 
 
-LOG = Table("access/log", key=(SubjectId,), value=LogRow, empty=LogRow(count=0, running=NO_HASH))
+NO_ENTRIES = LogRow(count=0, running=NO_HASH)
+
+LOG = Table("access/log", key=(SubjectId,), value=LogRow, empty=NO_ENTRIES)
 REQUESTS = Table("access/requests", key=(SubjectId, Count), value=RequestRow, due=lambda row: row.due_ms)
-ANCHORS = Table("access/anchors", key=(MemberId,), value=AnchorRow,
-                empty=AnchorRow(count=0, running=NO_HASH, at_ms=0))
+NO_READS = AnchorRow(count=0, running=NO_HASH, at_ms=0)
+ANCHORS = Table("access/anchors", key=(MemberId,), value=AnchorRow, empty=NO_READS)
 
 
 class Request(Message, tag="access.request/1"):
@@ -88,7 +99,7 @@ class Answer(Message, tag="access.answer/1"):
 
 class Anchor(Message, tag="access.anchor/1"):
     service: AccountId
-    count: Count
+    count: Count                  # one as before only says that the holder is there
     running: Hash
 
 
@@ -179,11 +190,11 @@ def _no_live_consent(ctx: Context, subject: SubjectId, grantee: MemberId, grant_
 def answer(ctx: Context, msg: Answer) -> Event:
     """The holder's decision, bound to the grant as it stands, the reader's key and the parts."""
     holder = members.service_of(ctx, msg.service)
+    asked = ctx[REQUESTS].get((msg.subject, msg.number))
+    if asked is None or asked.due_ms <= ctx.block_time_ms:    # too late, though its timer may not have run yet
+        refuse(Refusal.REQUEST_NOT_OPEN)
     if subjects.find(ctx, msg.subject).holder != holder:
         refuse(Refusal.NOT_THE_HOLDER)
-    asked = ctx[REQUESTS].get((msg.subject, msg.number))
-    if asked is None:
-        refuse(Refusal.REQUEST_NOT_OPEN)
     if msg.decision is Decision.PERMIT:
         _check_permit(ctx, msg, asked)
     elif msg.parts_root != NO_HASH or msg.expires_at_ms:
@@ -199,6 +210,8 @@ def answer(ctx: Context, msg: Answer) -> Event:
 
 
 def _check_permit(ctx: Context, msg: Answer, asked: RequestRow) -> None:
+    """Things may have changed since the request: its reader must still be there, and the grant as it was judged."""
+    members.staff_of(ctx, asked.reader)
     given = consent.live(ctx, msg.subject, asked.grantee, msg.grant_id)
     if isinstance(given, consent.Refusal) or given.epoch != msg.epoch:
         refuse(Refusal.CONSENT_HAS_CHANGED)
@@ -222,10 +235,10 @@ def breach(ctx: Context, key: tuple[SubjectId, Count], row: RequestRow) -> Event
 
 
 def anchor(ctx: Context, msg: Anchor) -> Event:
-    """Commit to the holder's read log so far."""
+    """Commit to the holder's read log so far. An unchanged one may be repeated: it makes a fresh tip."""
     holder = members.service_of(ctx, msg.service)
-    before = ctx[ANCHORS].get((holder,))
-    if before is not None and msg.count <= before.count:
+    before = ctx[ANCHORS].get((holder,)) or NO_READS
+    if msg.count < before.count or (msg.count == before.count and msg.running != before.running):
         refuse(Refusal.ANCHOR_DOES_NOT_GROW)
 
     ctx[ANCHORS].put((holder,), AnchorRow(count=msg.count, running=msg.running, at_ms=ctx.block_time_ms))
@@ -243,6 +256,14 @@ def _enter(ctx: Context, subject: SubjectId, event: Event) -> None:
     count, running = (row.count, row.running) if row else (0, NO_HASH)
     ctx[LOG].put((subject,), LogRow(count=count + 1, running=extend(
         ctx.hashes, running, event_hash(ctx.hashes, event))))
+
+
+def log_row_has_an_entry(row: Row) -> bool:
+    return not isinstance(row, LogRow) or row.count > 0
+
+
+def request_has_time_to_be_answered(row: Row) -> bool:
+    return not isinstance(row, RequestRow) or row.due_ms > 0
 
 
 # -- reads
@@ -271,4 +292,5 @@ MODULE = Module(
     signed_by={Request: "reader", Answer: "service", Anchor: "service"},
     events=(Requested, Answered, Breached, Anchored),
     timers={REQUESTS: breach},
+    invariants=(log_row_has_an_entry, request_has_time_to_be_answered),
 )

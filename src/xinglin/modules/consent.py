@@ -4,8 +4,8 @@ Tables      consent/grants   (subject, grantee) -> GrantsRow: at most 32; a clos
 Messages    consent.grant/1   the subject permits an organisation, in whole UTC hours
             consent.revoke/1  the subject takes it back; needs no sponsor
 Timers      a grant that has run out is marked so, one event; it was not live a moment earlier
-Invariants  a grant ends after it starts; an epoch never repeats within a row
-Reads       members (is this organisation active?)
+Invariants  a grant ends after it starts; of the active grants of a row no two have one id or one epoch
+Reads       members (is this organisation active?), subjects (is the grantor one?)
 Source      FHIR R4 Consent; GDPR Art. 7(3): withdrawing is as easy as giving
 """
 
@@ -19,7 +19,7 @@ from xinglin.base.limits import GRANT_HOURS_MAX, GRANTS_PER_ROW_MAX
 from xinglin.base.units import MS_PER_HOUR, Count, Epoch, Hours
 from xinglin.kernel.module import Code, Event, Inner, Message, Module, Row, Table, refuse
 from xinglin.kernel.state import Context
-from xinglin.modules import members
+from xinglin.modules import members, subjects
 
 
 class Refusal(Code):              # consent's hundred, 200-299; permanent; order is precedence
@@ -112,6 +112,7 @@ GRANTS = Table("consent/grants", key=(SubjectId, MemberId), value=GrantsRow, emp
 
 def grant(ctx: Context, msg: Grant) -> Event:
     """Record the subject's permission; the kernel has already checked the signer."""
+    subjects.require_subject(ctx, msg.subject)
     row = ctx[GRANTS].get((msg.subject, msg.grantee)) or NO_GRANTS
     members.require_active(ctx, msg.grantee, Refusal.GRANTEE_NOT_ACTIVE)
     if msg.until_h <= ctx.block_time_h:
@@ -195,7 +196,12 @@ def why_not_live(given: Given, now_h: Hours) -> Refusal | None:
 
 
 def live(ctx: Context, subject: SubjectId, grantee: MemberId, grant_id: GrantId) -> Given | Refusal:
-    """The grant if it is live at block time, else why not. Pure read, for modules and holder."""
+    """The grant if it is live at block time, else why not. Pure read, for modules and holder.
+
+    A suspended organisation holds no live grant: nothing is released to it meanwhile.
+    """
+    if not members.is_active(ctx, grantee):
+        return Refusal.GRANTEE_NOT_ACTIVE
     given = find(ctx[GRANTS].get((subject, grantee)) or NO_GRANTS, grant_id)
     if given is None:
         return Refusal.GRANT_NOT_FOUND
@@ -203,13 +209,23 @@ def live(ctx: Context, subject: SubjectId, grantee: MemberId, grant_id: GrantId)
 
 
 def any_live(ctx: Context, subject: SubjectId, grantee: MemberId) -> tuple[Given, ...]:
-    """Every grant of the pair that is live at block time, oldest first."""
+    """Every grant of the pair that is live at block time, oldest first; none while the grantee is not active."""
+    if not members.is_active(ctx, grantee):
+        return ()
     row = ctx[GRANTS].get((subject, grantee)) or NO_GRANTS
     return tuple(given for given in row.grants if why_not_live(given, ctx.block_time_h) is None)
 
 
 def grant_ends_after_it_starts(row: GrantsRow) -> bool:
     return all(given.until_h > given.since_h for given in row.grants)
+
+
+def ids_and_epochs_are_told_apart(row: GrantsRow) -> bool:
+    """Grants that ran out together share the epoch of their end; no permit can bind that one."""
+    active = [given.epoch for given in row.grants if given.status is Status.ACTIVE]
+    ids = {given.grant_id for given in row.grants}
+    return (len(ids) == len(row.grants) and len(set(active)) == len(active)
+            and all(0 < given.epoch <= row.changes for given in row.grants))
 
 
 MODULE = Module(
@@ -221,5 +237,5 @@ MODULE = Module(
     events=(Granted, Revoked, Expired),
     unsponsored=(Revoke,),
     timers={GRANTS: expire},
-    invariants=(grant_ends_after_it_starts,),
+    invariants=(grant_ends_after_it_starts, ids_and_epochs_are_told_apart),
 )

@@ -3,12 +3,12 @@
 Tables      members/members   (member) -> MemberRow
             members/staff     (account) -> StaffRow, staff and services
             members/motions   (member, motion) -> MotionRow, while a vote is open
-            members/tally     () -> TallyRow, how many are active
+            members/tally     () -> TallyRow, how many are active, and how many were ever admitted
 Messages    members.invite/1   a member proposes another, which shows that it holds its key
             members.propose/1  a member proposes to suspend or reinstate another
             members.vote/1     a member agrees with an open motion
             members.enrol_staff/1, members.enrol_service/1, members.end_staff/1
-Invariants  the tally counts the active members; a motion has no voter twice
+Invariants  no more are active than were admitted; a motion has no voter twice
 Reads       nothing below
 Source      design.md 5; domains.md 2 and 12: more than two thirds of the active members decide
 """
@@ -20,9 +20,16 @@ from msgspec import Meta, structs
 
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.ids import AccountId, Commitment, MemberId
-from xinglin.base.limits import FOUNDERS_MAX
+from xinglin.base.limits import MEMBERS_MAX
 from xinglin.base.units import Count, Millis
-from xinglin.kernel.accounts import AccountKind, Custody, enrol_key, open_account, retire_keys, suspend
+from xinglin.kernel.accounts import (
+    AccountKind,
+    Custody,
+    enrol_key,
+    open_account,
+    retire_keys,
+    suspend,
+)
 from xinglin.kernel.genesis import Manifest, MemberKind, PublicKey
 from xinglin.kernel.module import Code, Event, Introduces, Message, Module, Row, Table, refuse
 from xinglin.kernel.state import Context
@@ -40,6 +47,9 @@ class Refusal(Code):              # members' hundred, 100-199; permanent; order 
     STAFF_OF_ANOTHER_MEMBER = 108
     SERVICE_NOT_ACTIVE = 109
     LAST_ACTIVE_MEMBER = 110
+    ROLE_IS_FOR_SERVICES = 111
+    TOO_MANY_MEMBERS = 112
+    PASSKEY_IS_FOR_SUBJECTS = 113
 
 
 class MemberStatus(IntEnum):
@@ -71,17 +81,18 @@ class StaffRow(Row):
 
 
 class MotionRow(Row):
-    voters: Annotated[tuple[MemberId, ...], Meta(max_length=FOUNDERS_MAX)]
+    voters: Annotated[tuple[MemberId, ...], Meta(max_length=MEMBERS_MAX)]
 
 
 class TallyRow(Row):
     active: Count
+    admitted: Count                # at most MEMBERS_MAX, so the voters of a motion and a second's payers fit their rows
 
 
 MEMBERS = Table("members/members", key=(MemberId,), value=MemberRow)
 STAFF = Table("members/staff", key=(AccountId,), value=StaffRow)
 MOTIONS = Table("members/motions", key=(MemberId, Motion), value=MotionRow)
-TALLY = Table("members/tally", key=(), value=TallyRow, empty=TallyRow(active=0))
+TALLY = Table("members/tally", key=(), value=TallyRow, empty=TallyRow(active=0, admitted=0))
 
 
 class Invite(Message, tag="members.invite/1"):
@@ -157,11 +168,12 @@ class Ended(Event, tag="members.ended/1"):
 def found(ctx: Context, manifest: Manifest) -> None:
     """Height 0: the founders are active, without a vote."""
     for founder in manifest.founders:
+        _no_passkey(founder.suite)
         open_account(ctx, founder.member, AccountKind.MEMBER, founder.member)
         enrol_key(ctx, founder.member, founder.suite, founder.key, Custody.OWN)
         ctx[MEMBERS].put((founder.member,), MemberRow(
             kind=founder.kind, status=MemberStatus.ACTIVE, since_ms=manifest.started_ms, card=founder.card))
-    ctx[TALLY].put((), TallyRow(active=len(manifest.founders)))
+    ctx[TALLY].put((), TallyRow(active=len(manifest.founders), admitted=len(manifest.founders)))
 
 
 def invite(ctx: Context, msg: Invite) -> Event:
@@ -169,9 +181,12 @@ def invite(ctx: Context, msg: Invite) -> Event:
     require_active(ctx, msg.proposer)
     if ctx[MEMBERS].has((msg.member,)):
         refuse(Refusal.MEMBER_ALREADY_KNOWN)
+    _require_room(ctx)
+    _no_passkey(msg.suite)
 
     open_account(ctx, msg.member, AccountKind.MEMBER, msg.member)
     enrol_key(ctx, msg.member, msg.suite, msg.key, Custody.OWN)
+    suspend(ctx, msg.member, True)                    # until it is admitted
     ctx[MEMBERS].put((msg.member,), MemberRow(
         kind=msg.kind, status=MemberStatus.INVITED, since_ms=ctx.block_time_ms, card=msg.card))
     return _count(ctx, msg.member, Motion.ADMIT, (msg.proposer,))
@@ -188,8 +203,7 @@ def propose(ctx: Context, msg: Propose) -> Event:
         refuse(Refusal.NOTHING_TO_CHANGE)
     if ctx[MOTIONS].has((msg.member, msg.motion)):
         refuse(Refusal.MOTION_ALREADY_OPEN)
-    if msg.motion is Motion.SUSPEND and _active(ctx) == 1:
-        refuse(Refusal.LAST_ACTIVE_MEMBER)
+    _keep_one(ctx, msg.motion)
 
     return _count(ctx, msg.member, msg.motion, (msg.proposer,))
 
@@ -202,15 +216,18 @@ def vote(ctx: Context, msg: Vote) -> Event:
         refuse(Refusal.MOTION_NOT_FOUND)
     if msg.voter in motion.voters:
         refuse(Refusal.ALREADY_VOTED)
+    _keep_one(ctx, msg.motion)
+    if msg.motion is Motion.ADMIT:
+        _require_room(ctx)
 
     return _count(ctx, msg.member, msg.motion, (*motion.voters, msg.voter))
 
 
 def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberId, ...]) -> Event:
     """Write the votes, and what they decide. Only votes of members that are active now count."""
-    active = _active(ctx)
+    tally = _tally(ctx)
     standing = [one for one in voters if is_active(ctx, one)]
-    carried = 3 * len(standing) > 2 * active
+    carried = 3 * len(standing) > 2 * tally.active
     if not carried:
         ctx[MOTIONS].put((member, motion), MotionRow(voters=voters))
     else:
@@ -220,13 +237,17 @@ def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberI
         if row is not None:
             ctx[MEMBERS].put((member,), structs.replace(row, status=status, since_ms=ctx.block_time_ms))
         suspend(ctx, member, motion is Motion.SUSPEND)
-        ctx[TALLY].put((), TallyRow(active=active - 1 if motion is Motion.SUSPEND else active + 1))
+        ctx[TALLY].put((), TallyRow(active=tally.active + (-1 if motion is Motion.SUSPEND else 1),
+                                    admitted=tally.admitted + (motion is Motion.ADMIT)))
     return Moved(member=member, motion=motion, votes=len(standing), carried=carried)
 
 
 def enrol_staff(ctx: Context, msg: EnrolStaff) -> Event:
     """Give a person of the member an account; role and custody stand in the state from now on."""
     require_active(ctx, msg.member)
+    if msg.role is Role.SERVICE:
+        refuse(Refusal.ROLE_IS_FOR_SERVICES)
+    _no_passkey(msg.suite)
 
     open_account(ctx, msg.account, AccountKind.STAFF, msg.member)
     enrol_key(ctx, msg.account, msg.suite, msg.key, msg.custody)
@@ -237,6 +258,7 @@ def enrol_staff(ctx: Context, msg: EnrolStaff) -> Event:
 def enrol_service(ctx: Context, msg: EnrolService) -> Event:
     """Give a system of the member an account: it imports, co-signs claims and answers."""
     require_active(ctx, msg.member)
+    _no_passkey(msg.suite)
 
     open_account(ctx, msg.account, AccountKind.SERVICE, msg.member)
     enrol_key(ctx, msg.account, msg.suite, msg.key, Custody.SERVER)
@@ -288,9 +310,35 @@ def service_of(ctx: Context, account: AccountId) -> MemberId:
     return row.member
 
 
-def _active(ctx: Context) -> int:
-    row = ctx[TALLY].get(())
-    return row.active if row else 0
+def _tally(ctx: Context) -> TallyRow:
+    return ctx[TALLY].get(()) or TallyRow(active=0, admitted=0)
+
+
+def _keep_one(ctx: Context, motion: Motion) -> None:
+    """A network without an active member could never act again; an older motion must not get there either."""
+    if motion is Motion.SUSPEND and _tally(ctx).active == 1:
+        refuse(Refusal.LAST_ACTIVE_MEMBER)
+
+
+def _require_room(ctx: Context) -> None:
+    if _tally(ctx).admitted >= MEMBERS_MAX:
+        refuse(Refusal.TOO_MANY_MEMBERS)
+
+
+def _no_passkey(suite: SignatureSuite) -> None:
+    """A passkey shows no transaction to who signs; for a subject that is made up for by a second key."""
+    if suite is SignatureSuite.WEBAUTHN_P256:
+        refuse(Refusal.PASSKEY_IS_FOR_SUBJECTS)
+
+
+# -- invariants
+
+def no_voter_twice(row: Row) -> bool:
+    return not isinstance(row, MotionRow) or len(set(row.voters)) == len(row.voters)
+
+
+def active_were_admitted(row: Row) -> bool:
+    return not isinstance(row, TallyRow) or 0 < row.active <= row.admitted <= MEMBERS_MAX
 
 
 MODULE = Module(
@@ -305,5 +353,6 @@ MODULE = Module(
     introduces={Invite: Introduces(account="member", suite="suite", key="key"),
                 EnrolStaff: Introduces(account="account", suite="suite", key="key"),
                 EnrolService: Introduces(account="account", suite="suite", key="key")},
+    invariants=(no_voter_twice, active_were_admitted),
     found=found,
 )

@@ -3,7 +3,7 @@
 Tables      subjects/subjects  (subject) -> SubjectRow
 Messages    subjects.register/1  the holder opens the subject's account, without a key
             subjects.claim/1     the patient's key and the holder's co-signature take it into her hands
-Invariants  a claimed subject was claimed after it was registered
+Invariants  a claimed subject was not claimed before it was registered
 Reads       members (whose service signs?)
 Source      design.md 5; safety.md P25: the one-time code never touches the ledger
 """
@@ -11,7 +11,7 @@ Source      design.md 5; safety.md P25: the one-time code never touches the ledg
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.ids import AccountId, MemberId, SubjectId
 from xinglin.base.units import Millis
-from xinglin.kernel.accounts import AccountKind, Custody, enrol_key, open_account
+from xinglin.kernel.accounts import AccountKind, Custody, enrol_key, kind_of, open_account
 from xinglin.kernel.genesis import PublicKey
 from xinglin.kernel.module import Code, Event, Introduces, Message, Module, Row, Table, refuse
 from xinglin.kernel.state import Context
@@ -95,6 +95,12 @@ def claim(ctx: Context, msg: Claim) -> Event:
     return Claimed(subject=msg.subject, holder=holder)
 
 
+def require_subject(ctx: Context, account: AccountId) -> None:
+    """Of an account that signs: it is a patient's, not an organisation's or one of its staff."""
+    if kind_of(ctx, account) is not AccountKind.SUBJECT:
+        refuse(Refusal.SUBJECT_NOT_FOUND)
+
+
 def find(ctx: Context, subject: SubjectId) -> SubjectRow:
     """Errors  refused SUBJECT_NOT_FOUND."""
     row = ctx[SUBJECTS].get((subject,))
@@ -103,8 +109,8 @@ def find(ctx: Context, subject: SubjectId) -> SubjectRow:
     return row
 
 
-def claimed_after_registered(row: SubjectRow) -> bool:
-    return row.claimed_ms == NOT_CLAIMED or row.claimed_ms > row.registered_ms
+def not_claimed_before_registered(row: SubjectRow) -> bool:
+    return row.claimed_ms == NOT_CLAIMED or row.claimed_ms >= row.registered_ms
 
 
 MODULE = Module(
@@ -115,5 +121,5 @@ MODULE = Module(
     signed_by={Register: "service", Claim: ("service", "subject")},
     events=(Registered, Claimed),
     introduces={Claim: Introduces(account="subject", suite="suite", key="key")},
-    invariants=(claimed_after_registered,),
+    invariants=(not_claimed_before_registered,),
 )
