@@ -31,7 +31,7 @@ T = TypeVar("T")
 class NodeCode(Code):
     TX_NOT_FOUND = 8200
     TIME_IS_NOT_SIMULATED = 8201
-    NO_ANSWER_IN_TIME = 8202
+    TABLE_NOT_FOUND = 8202
 
 
 class Found(NamedTuple):
@@ -221,6 +221,54 @@ class Node:
         for height in range(since, tip + 1):
             block = self.ask(lambda ledger, at=height: ledger.block(at))
             yield height, block.time_ms, len(block.leaves)
+
+
+class LocalTransport:
+    """This node as a blocking client of the same process reaches it."""
+
+    def __init__(self, node: Node):
+        self._node = node
+
+    def manifest(self) -> bytes:
+        return self._node.manifest_bytes
+
+    def now_ms(self) -> int:
+        return self._node.now_ms()
+
+    def order(self, raw: bytes) -> bytes:
+        return self._node.receipt_of(self._node.order(raw))
+
+    def receipt(self, tx_id: TxId) -> bytes:
+        return self._node.receipt(tx_id)
+
+    def prove(self, table: str, key: bytes) -> bytes:
+        found = self._node.modules.tables.get(table)
+        if found is None:
+            raise NotFound(NodeCode.TABLE_NOT_FOUND)
+        return self._node.prove(found, found.decode_key(key))
+
+
+class AsyncLocalTransport:
+    """This node as a client in an event loop of the same process reaches it."""
+
+    def __init__(self, node: Node):
+        self._node = node
+        self._blocking = LocalTransport(node)
+
+    async def manifest(self) -> bytes:
+        return self._node.manifest_bytes
+
+    async def now_ms(self) -> int:
+        return self._node.now_ms()
+
+    async def order(self, raw: bytes) -> bytes:
+        return self._node.receipt_of(await self._node.order_async(raw))
+
+    async def receipt(self, tx_id: TxId) -> bytes:
+        return await asyncio.to_thread(self._blocking.receipt, tx_id)
+
+    async def prove(self, table: str, key: bytes) -> bytes:
+        return await asyncio.to_thread(self._blocking.prove, table, key)
 
 
 class _Futures:

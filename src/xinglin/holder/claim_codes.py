@@ -6,9 +6,7 @@ and never issued sound the same.
 
 import hmac
 import secrets
-from typing import Annotated
-
-from msgspec import Meta, structs
+from msgspec import structs
 
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, NotUnderstood, SignatureInvalid
@@ -17,6 +15,7 @@ from xinglin.base.crypto import key_hash, tagged, verify
 from xinglin.base.ids import Hash, SubjectId
 from xinglin.base.limits import CLAIM_CODE_MS, CLAIM_CODE_TRIES_MAX
 from xinglin.base.units import U8, Millis
+from xinglin.client.door import ClaimRequest
 from xinglin.engine.embedded import Committed
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder, events_of
@@ -34,14 +33,6 @@ class Code(Struct, tag="xinglin.claim-code/1"):
     hash: Hash
     until_ms: Millis
     tries: U8
-
-
-class ClaimRequest(Struct, tag="xinglin.claim-request/1"):
-    """What a patient's wallet hands the holder: the body of the transaction and her signature over it."""
-
-    body: Annotated[bytes, Meta(max_length=4096)]
-    signature: Annotated[bytes, Meta(max_length=4096)]
-    code: Annotated[str, Meta(max_length=64)]
 
 
 def issue(holder: Holder, subject: SubjectId) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotFound
-from xinglin.base.crypto import SigningKey
+from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId, MemberId, SubjectId
 from xinglin.client.signing import EXPIRES_IN_MS, sign
 from xinglin.engine.embedded import Committed
@@ -102,7 +102,7 @@ class Holder:
         return self._service_key.public
 
     @property
-    def service_suite(self) -> int:
+    def service_suite(self) -> SignatureSuite:
         return self._service_key.suite
 
 

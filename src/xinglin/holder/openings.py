@@ -4,16 +4,11 @@ Entries are public to nobody: the store's index by subject answers her, or an en
 """
 
 import secrets
-from typing import Annotated
-
-from msgspec import Meta
-
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, SignatureInvalid
-from xinglin.base.codec import Struct
 from xinglin.base.crypto import verify
-from xinglin.base.ids import Hash, SubjectId
-from xinglin.base.units import Count
+from xinglin.base.ids import SubjectId
+from xinglin.client.door import Challenge, SignedChallenge, Words
 from xinglin.holder.answer import Delivered, Openings
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder
@@ -21,32 +16,6 @@ from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.module import Event
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access
-from xinglin.modules.decision import Opened
-
-CHALLENGE_DOMAIN = b"xinglin/challenge/1\x00"
-
-
-class Challenge(Struct, tag="xinglin.challenge/1"):
-    """Drawn by the holder, signed once, then gone."""
-
-    network: Hash
-    subject: SubjectId
-    nonce: Hash
-
-
-class Words(Struct, tag="xinglin.words/1"):
-    """What was asked and judged behind one entry; None where nothing was delivered ("not stated")."""
-
-    number: Count
-    request: Opened | None
-    inputs: Opened | None
-    opening: Opened | None
-
-
-class SignedChallenge(Struct):
-    challenge: Challenge
-    signature: Annotated[bytes, Meta(max_length=4096)]
-
 
 def challenge(holder: Holder, subject: SubjectId) -> Challenge:
     """Errors  NotFound SUBJECT_NOT_HELD."""
@@ -95,7 +64,7 @@ def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
     if subject is None or subject != asked.subject or asked.network != holder.node.network:
         raise NotAuthorised(HolderCode.CHALLENGE_NOT_MET)
     row = holder.node.read(lambda ctx: ctx[ACCOUNTS].get((subject,)))
-    message = CHALLENGE_DOMAIN + codec.encode(asked)
+    message = asked.message()
     for key in row.keys if row else ():
         if not key.retired:
             try:

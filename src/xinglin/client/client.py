@@ -1,0 +1,118 @@
+"""The SDK's ledger side: sign, send, and believe only what verifies under the pinned network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from xinglin.base.check import Failed, NotVerified
+from xinglin.base.crypto import SigningKey
+from xinglin.base.ids import AccountId, NetworkId, TxId
+from xinglin.client.codes import ClientCode
+from xinglin.client.signing import EXPIRES_IN_MS, sign
+from xinglin.client.transport import AsyncTransport, Transport
+from xinglin.kernel.module import Event, Message, ModuleSet, Table
+from xinglin.kernel.outcome import Envelope
+from xinglin.kernel.receipt import (Network, Receipt, StateProof, VerifiedReceipt, VerifiedRow, open_network,
+                                    read_file, verify_receipt, verify_state)
+
+Keys = Mapping[AccountId, SigningKey]
+
+
+class Sent(NamedTuple):
+    """A transaction that was executed: its verified receipt, and the file to keep."""
+
+    tx_id: TxId
+    receipt: bytes
+    events: tuple[Event, ...]      # after the envelope
+    height: int
+
+
+class _Verifying:
+    """What both clients share: everything but waiting."""
+
+    def __init__(self, modules: ModuleSet, pinned: NetworkId):
+        self.modules = modules
+        self.pinned = pinned
+        self._network: Network | None = None
+
+    def _open(self, manifest: bytes) -> Network:
+        if self._network is None:
+            self._network = open_network(manifest, self.pinned)
+        return self._network
+
+    def _sign(self, network: Network, now_ms: int, messages: Sequence[Message], keys: Keys) -> tuple[bytes, TxId]:
+        return sign(network.id, network.hashes, self.modules, messages, keys, now_ms + EXPIRES_IN_MS)
+
+    def _sent(self, tx_id: TxId, file: bytes) -> Sent:
+        verified = self.verify(file)
+        envelope = verified.events[0]
+        if not isinstance(envelope, Envelope) or envelope.tx_id != tx_id:
+            raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX)
+        if verified.leaf.code:
+            raise Failed(self.modules.codes[verified.leaf.code], tx=tx_id, receipt=file)
+        return Sent(tx_id, file, verified.events[1:], verified.leaf.height)
+
+    def verify(self, file: bytes) -> VerifiedReceipt:
+        return verify_receipt(read_file(file, Receipt), self.pinned, self.modules)
+
+    def verify_row(self, file: bytes, table: Table[Any], key: tuple[Any, ...]) -> VerifiedRow:
+        """Errors  NotVerified when the file does not prove this very row."""
+        verified = verify_state(read_file(file, StateProof), self.pinned, self.modules)
+        if verified.table is not table or verified.key != key:
+            raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX, "the proof is of another row")
+        return verified
+
+
+class Client(_Verifying):
+    """Blocking."""
+
+    def __init__(self, transport: Transport, modules: ModuleSet, pinned: NetworkId):
+        super().__init__(modules, pinned)
+        self._transport = transport
+
+    @property
+    def network(self) -> Network:
+        """Errors  NotVerified OTHER_NETWORK when the transport leads somewhere else than the pin."""
+        return self._open(self._transport.manifest())
+
+    def now_ms(self) -> int:
+        return self._transport.now_ms()
+
+    def send(self, messages: Sequence[Message], keys: Keys) -> Sent:
+        """Sign, order, verify the receipt.
+
+        Errors  NotIncludable, Busy; NotVerified; Failed with the refusing module's code, whose `facts` hold the
+                refusal's own receipt.
+        """
+        raw, tx_id = self._sign(self.network, self.now_ms(), messages, keys)
+        return self._sent(tx_id, self._transport.order(raw))
+
+    def receipt(self, tx_id: TxId) -> VerifiedReceipt:
+        return self.verify(self._transport.receipt(tx_id))
+
+    def prove(self, table: Table[Any], key: tuple[Any, ...]) -> tuple[VerifiedRow, bytes]:
+        """(the verified row or absence, the file to keep)."""
+        file = self._transport.prove(table.name, table.encode_key(key))
+        return self.verify_row(file, table, key), file
+
+
+class AsyncClient(_Verifying):
+    """For an event loop; the same verbs."""
+
+    def __init__(self, transport: AsyncTransport, modules: ModuleSet, pinned: NetworkId):
+        super().__init__(modules, pinned)
+        self._transport = transport
+
+    async def network(self) -> Network:
+        return self._open(await self._transport.manifest())
+
+    async def send(self, messages: Sequence[Message], keys: Keys) -> Sent:
+        network = await self.network()
+        raw, tx_id = self._sign(network, await self._transport.now_ms(), messages, keys)
+        return self._sent(tx_id, await self._transport.order(raw))
+
+    async def receipt(self, tx_id: TxId) -> VerifiedReceipt:
+        return self.verify(await self._transport.receipt(tx_id))
+
+    async def prove(self, table: Table[Any], key: tuple[Any, ...]) -> tuple[VerifiedRow, bytes]:
+        file = await self._transport.prove(table.name, table.encode_key(key))
+        return self.verify_row(file, table, key), file

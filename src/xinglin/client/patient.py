@@ -1,0 +1,105 @@
+"""A patient with her wallet: claim, grant, revoke, read who asked, prove what is and what is not."""
+
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from xinglin.base import codec
+from xinglin.base.check import NotFound
+from xinglin.base.crypto import SignatureSuite, SigningKey, key_hash
+from xinglin.base.ids import NO_ID, AccountId, GrantId, MemberId, SubjectId
+from xinglin.base.units import MS_PER_HOUR
+from xinglin.client.client import Client, Sent
+from xinglin.client.codes import ClientCode
+from xinglin.client.door import ClaimRequest, Door, SignedChallenge, Words
+from xinglin.client.signing import EXPIRES_IN_MS
+from xinglin.client.verify import Completeness
+from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
+from xinglin.kernel.module import Event
+from xinglin.kernel.receipt import StateProof, VerifiedRow
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer
+from xinglin.modules import consent, subjects
+from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
+from xinglin.modules.members import Role
+
+JITTER_MS = 30_000                 # wallets draw the expiry: a constant one would tell which wallet it is
+
+
+class History(NamedTuple):
+    """Everything ordered about a subject, and the file that proves nothing was left out."""
+
+    entries: list[Event]
+    words: list[Words]
+    file: bytes
+
+
+class Patient:
+    def __init__(self, client: Client, wallet: Wallet):
+        self._client = client
+        self.wallet = wallet
+
+    def key(self, subject: SubjectId) -> SigningKey:
+        return self.wallet.signing_key(self._client.network.id, subject)
+
+    def claim(self, door: Door, holder: MemberId, subject: SubjectId, code: str, label: str = "") -> bytes:
+        """Take the subject into her own hands; the receipt file.
+
+        Errors  NotAuthorised CODE_NOT_VALID; Failed on a refusal.
+        """
+        network, key = self._client.network, self.key(subject)
+        service, service_key = door.service()
+        claim = subjects.Claim(service=service, subject=subject, suite=SignatureSuite.ED25519, key=key.public)
+        body = codec.encode(Body(
+            network=network.id, expires_at_ms=self._expiry(), nonce=secrets.token_bytes(16), messages=(claim,),
+            signers=(Signer(account=service, key=service_key),
+                     Signer(account=subject, key=key_hash(network.hashes, key.suite, key.public)))))
+        file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
+        self._client.verify(file)
+        self.wallet.add_subject(WalletSubject(network=network.id, subject=subject, holder=holder, label=label))
+        return file
+
+    def grant(self, door: Door, subject: SubjectId, grantee: MemberId, *, scope: Sequence[ScopeItem],
+              purposes: Sequence[str], hours: int, labels: Sequence[str], wording: str, language: str,
+              person: AccountId = NO_ID, roles: Sequence[Role] = ()) -> tuple[GrantId, Sent]:
+        """Permit an organisation. The body goes to the wallet and the holder before the grant is ordered."""
+        network = self._client.network
+        body = codec.encode(ConsentBody(person=person, roles=tuple(roles), scope=tuple(scope), labels=tuple(labels),
+                                        purposes=tuple(purposes), wording=wording, language=language))
+        opened = Opened(nonce=secrets.token_bytes(32), body=body)
+        grant_id = secrets.token_bytes(16)
+        self.wallet.put_grant(GrantMade(network=network.id, subject=subject, grantee=grantee, grant_id=grant_id,
+                                        body=body, nonce=opened.nonce))
+        door.keep_consent(subject, grant_id, opened)
+        sent = self._client.send([consent.Grant(
+            subject=subject, grantee=grantee, grant_id=grant_id,
+            until_h=self._client.now_ms() // MS_PER_HOUR + hours,
+            body=commit(network.hashes, "consent-body", opened.nonce, body))], {subject: self.key(subject)})
+        return grant_id, sent
+
+    def revoke(self, subject: SubjectId, grant_id: GrantId) -> Sent:
+        """Take a permission back; needs nobody's help. Errors  NotFound GRANT_NOT_IN_WALLET."""
+        made = self.grant_made(subject, grant_id)
+        return self._client.send([consent.Revoke(subject=subject, grantee=made.grantee, grant_id=grant_id)],
+                                 {subject: self.key(subject)})
+
+    def grant_made(self, subject: SubjectId, grant_id: GrantId) -> GrantMade:
+        for made in self.wallet.grants:
+            if (made.subject, made.grant_id) == (subject, grant_id):
+                return made
+        raise NotFound(ClientCode.GRANT_NOT_IN_WALLET)
+
+    def history(self, door: Door, subject: SubjectId) -> History:
+        """Who asked, who was answered, what, why, permitted or denied; complete, and proved so."""
+        challenge = door.challenge(subject)
+        entries, words, proof = door.history(SignedChallenge(
+            challenge=challenge, signature=self.key(subject).sign(challenge.message())))
+        file = codec.encode(Completeness(entries=tuple(codec.encode(entry) for entry in entries),
+                                         log=codec.decode(proof, StateProof)))
+        return History(entries, words, file)
+
+    def prove_consent(self, subject: SubjectId, grantee: MemberId) -> tuple[VerifiedRow, bytes]:
+        """The row of grants to an organisation, or that there is none; with the file to keep."""
+        return self._client.prove(consent.GRANTS, (subject, grantee))
+
+    def _expiry(self) -> int:
+        return self._client.now_ms() + EXPIRES_IN_MS + secrets.randbelow(JITTER_MS)

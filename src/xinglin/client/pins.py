@@ -1,0 +1,74 @@
+"""Which networks this user trusts: ids by chain name, in her own configuration. Nothing beside a file counts.
+
+`demo`, `net init` and `net trust` write a pin; `--network ID` goes before all of them.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from xinglin.base.check import NotUnderstood, NotVerified
+from xinglin.base.ids import NetworkId
+from xinglin.client import sealed_file
+from xinglin.client.codes import ClientCode
+from xinglin.client.verify import Verdict, verify_file
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.module import ModuleSet
+
+
+def config_folder() -> Path:
+    """`XINGLIN_CONFIG`, else the place that XDG or the home folder gives."""
+    named = os.environ.get("XINGLIN_CONFIG")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "xinglin"
+
+
+def read(folder: Path) -> dict[str, NetworkId]:
+    """chain name -> network id. Errors  NotUnderstood PIN_NOT_UNDERSTOOD."""
+    file = folder / "networks.json"
+    if not file.exists():
+        return {}
+    try:
+        found = {str(chain): bytes.fromhex(network) for chain, network in json.loads(file.read_text()).items()}
+    except (ValueError, AttributeError, TypeError):
+        raise NotUnderstood(ClientCode.PIN_NOT_UNDERSTOOD, str(file)) from None
+    if any(len(network) != 32 for network in found.values()):
+        raise NotUnderstood(ClientCode.PIN_NOT_UNDERSTOOD, str(file))
+    return found
+
+
+def write(folder: Path, chain: str, network: NetworkId) -> None:
+    """Trust a network from now on. Errors  NotUnderstood PIN_DIFFERS when the name is pinned to another."""
+    pins = read(folder)
+    if pins.get(chain, network) != network:
+        raise NotUnderstood(ClientCode.PIN_DIFFERS, chain)
+    if chain in pins:
+        return
+    pins[chain] = network
+    text = json.dumps({name: one.hex() for name, one in sorted(pins.items())}, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "networks.json"
+    if file.exists():
+        sealed_file.replace(file, text.encode())
+    else:
+        sealed_file.create(file, text.encode())
+
+
+def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet) -> Verdict:
+    """Verify a file under whichever of the trusted networks it names.
+
+    Errors  NotVerified NETWORK_NOT_PINNED when none is trusted, OTHER_NETWORK when it names none of them.
+    """
+    if len(trusted) == 1:
+        return verify_file(data, trusted[0], modules)
+    try:
+        return verify_file(data, None, modules)
+    except NotVerified as error:
+        named = error.facts.get("network")
+        if error.code is not KernelCode.NETWORK_NOT_PINNED or not trusted:
+            raise
+        if named not in trusted:
+            raise NotVerified(KernelCode.OTHER_NETWORK, error.detail, network=named) from None
+        return verify_file(data, named, modules)

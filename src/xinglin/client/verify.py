@@ -1,0 +1,119 @@
+"""`xinglin verify FILE`: one verifier for every kind of file, offline, under a pinned network.
+
+Kinds are told by the tag the file begins with. What a file proves comes back as facts; anything wrong is
+NotVerified with the step that failed.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from xinglin.base import codec
+from xinglin.base.check import NotVerified
+from xinglin.base.codec import Struct
+from xinglin.base.ids import NetworkId
+from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.base.units import MS_PER_HOUR
+from xinglin.client.codes import ClientCode
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.module import Event, ModuleSet
+from xinglin.kernel.outcome import Envelope, TimerEnvelope
+from xinglin.kernel.receipt import (Network, Receipt, StateProof, read_file, verify_receipt, verify_state)
+from xinglin.modules import access, consent
+
+EntryBytes = Annotated[bytes, Meta(max_length=2048)]
+
+
+class Completeness(Struct, tag="xinglin.completeness/1"):
+    """Every entry of a subject's access log, in order, and the proof of the log's row."""
+
+    entries: Annotated[tuple[EntryBytes, ...], Meta(max_length=100_000)]
+    log: StateProof
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verified file proves."""
+
+    kind: str                      # receipt | state-proof | completeness
+    network: Network
+    signed_by: tuple[str, ...]
+    time_ms: int                   # of the state; 0 where the file does not say
+    facts: dict[str, Any] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+    @property
+    def single_operator(self) -> bool:
+        """Nobody but the operator has cosigned: evidence of integrity, not of agreement."""
+        return len(self.signed_by) == 1
+
+
+KINDS: dict[str, Any] = {codec.tag_of(kind): kind for kind in (Receipt, StateProof, Completeness)}
+
+
+def verify_file(data: bytes, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
+    """Errors  NotVerified, whose code says which step failed; NETWORK_NOT_PINNED when nothing is pinned."""
+    file = read_file(data, KINDS[_kind(data)])
+    if isinstance(file, Receipt):
+        return _receipt(file, pinned, modules)
+    if isinstance(file, StateProof):
+        return _state(file, pinned, modules)
+    return _completeness(file, pinned, modules)
+
+
+def _kind(data: bytes) -> str:
+    """The tag that an encoded Struct begins with: an array header, then a string."""
+    for tag in KINDS:
+        if data[1:].startswith(codec.encode(tag)):
+            return tag
+    if len(data) > PROOF_FILE_BYTES_MAX:
+        raise NotVerified(KernelCode.FILE_NOT_UNDERSTOOD, f"over {PROOF_FILE_BYTES_MAX} bytes")
+    raise NotVerified(ClientCode.KIND_NOT_KNOWN)
+
+
+def _receipt(file: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
+    verified = verify_receipt(file, pinned, modules)
+    first = verified.events[0]
+    facts: dict[str, Any] = {"height": verified.leaf.height, "index": verified.leaf.index, "code": verified.leaf.code}
+    if isinstance(first, Envelope):
+        facts |= {"tx": first.tx_id.hex(), "tags": list(first.tags),
+                  "signers": [one.hex() for one in first.signers], "custody": [one.name for one in first.custody]}
+    elif isinstance(first, TimerEnvelope):
+        facts |= {"timer": first.table, "due_ms": first.due_ms}
+    return Verdict("receipt", verified.network, verified.signed_by, 0, facts, verified.events[1:])
+
+
+def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
+    verified = verify_state(file, pinned, modules)
+    facts: dict[str, Any] = {
+        "height": verified.closing.height, "table": verified.table.name, "present": verified.row is not None,
+        "key": [part.hex() if isinstance(part, bytes) else part for part in verified.key]}
+    if verified.table is consent.GRANTS:
+        facts["live_grants"] = _live(verified.row, verified.closing.time_ms)
+    return Verdict("state-proof", verified.network, verified.signed_by, verified.closing.time_ms, facts)
+
+
+def _live(row: Any, time_ms: int) -> int:
+    """How many grants are live at the closing leaf's time: none means "no consent to X"."""
+    if not isinstance(row, consent.GrantsRow):
+        return 0
+    return sum(consent.why_not_live(given, time_ms // MS_PER_HOUR) is None for given in row.grants)
+
+
+def _completeness(file: Completeness, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
+    verified = verify_state(file.log, pinned, modules)
+    if verified.table is not access.LOG:
+        raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "the proof is not of an access log")
+    entries: list[Event] = [read_file(data, access.Entry) for data in file.entries]
+    subject = verified.key[0]
+    expected = verified.row or access.NO_ENTRIES
+    found = access.running_of(verified.network.hashes, entries)
+    if found.count != expected.count:
+        raise NotVerified(KernelCode.LIST_NOT_COMPLETE, f"{found.count} entries, the ledger counts {expected.count}")
+    if found != expected or any(entry.subject != subject or entry.number != at
+                                for at, entry in enumerate(entries, start=1)):
+        raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "an entry is not the one that was ordered")
+    facts = {"subject": subject.hex(), "entries": found.count, "height": verified.closing.height}
+    return Verdict("completeness", verified.network, verified.signed_by, verified.closing.time_ms, facts,
+                   tuple(entries))

@@ -1,0 +1,246 @@
+"""One home: the node, data rooms, keys and wallets that live in a folder, put together.
+
+    ledger/                         the node's
+    organisations/NAME/card.json    its names and ids; off the ledger, since names are of people too
+                      /member.key   the organisation's own key
+                      /service.key  its system's
+                      /vault/       its data room
+                      /staff/NAME.key, NAME.json
+    wallets/NAME.wallet             of patients who keep theirs here
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from xinglin.base.check import Code, NotFound, NotUnderstood
+from xinglin.base.crypto import HASH_SUITES, SignatureSuite, SigningKey
+from xinglin.base.ids import AccountId, MemberId, NetworkId
+from xinglin.base.limits import ANSWER_MS, PAGE_PARTS
+from xinglin.client.client import Client
+from xinglin.client.key_file import KeyFile
+from xinglin.holder.holder import Holder
+from xinglin.holder.peers import LocalDoor, LocalPeer
+from xinglin.kernel.accounts import Custody
+from xinglin.kernel.genesis import CheckpointKey, Founder, Manifest, MemberKind, Parameters
+from xinglin.modules import members, module_set
+from xinglin.modules.decision import commit
+from xinglin.node import LocalTransport, Node
+
+MEMBER_SUITE = SignatureSuite.ED25519_ML_DSA_65
+UNITS_PER_SECOND = 5_000           # about 1,500 consent changes a second for one member
+
+
+class HomeCode(Code):
+    ORGANISATION_NOT_FOUND = 8600
+    STAFF_NOT_FOUND = 8601
+    NAME_TAKEN = 8602
+    NAME_NOT_VALID = 8603
+    NO_HOME_HERE = 8604
+    NOT_AN_ID = 8605
+    SUBJECT_NOT_FOUND = 8606
+
+
+class NewOrganisation(NamedTuple):
+    """An organisation to be: its folder name, its names, what it is."""
+
+    slug: str
+    zh: str
+    en: str
+    kind: MemberKind
+
+
+@dataclass(frozen=True)
+class Organisation:
+    slug: str
+    zh: str
+    en: str
+    kind: str
+    member: MemberId
+    service: AccountId | None
+    folder: Path
+
+    def name(self, lang: str) -> str:
+        return self.zh if lang == "zh" else self.en
+
+
+@dataclass(frozen=True)
+class Staff:
+    slug: str
+    name: str
+    role: str
+    account: AccountId
+    organisation: Organisation
+    key_file: Path
+
+
+class Home:
+    """An open home. Close it, or use it in a `with`."""
+
+    def __init__(self, path: Path, node: Node):
+        self.path = path
+        self.node = node
+        self.network: NetworkId = node.network
+        self.client = Client(LocalTransport(node), node.modules, node.network)
+        self._holders: dict[MemberId, Holder] = {}
+
+    # -- founding and opening
+
+    @classmethod
+    def create(cls, path: Path, name: str, organisations: Sequence[NewOrganisation], *, simulated: bool,
+               started_ms: int, hash_suite: str = "sha-256") -> "Home":
+        """Found a network whose members all live here, the first of them its operator.
+
+        Each gets its keys and a service account. Errors  Failed HOME_NOT_EMPTY.
+        """
+        hashes = HASH_SUITES[hash_suite]
+        modules = module_set()
+        founders = []
+        for new in organisations:
+            folder = path / "organisations" / new.slug
+            folder.mkdir(parents=True, mode=0o700)
+            member = secrets.token_bytes(16)
+            key = KeyFile.create(folder / "member.key", None, MEMBER_SUITE, member)
+            nonce = secrets.token_bytes(32)
+            names = json.dumps({"zh": new.zh, "en": new.en}, ensure_ascii=False).encode()
+            founders.append(Founder(member=member, kind=new.kind, suite=MEMBER_SUITE, key=key.public,
+                                    card=commit(hashes, "card", nonce, names)))
+            _write_json(folder / "card.json", {
+                "zh": new.zh, "en": new.en, "kind": new.kind.name, "member": member.hex(), "nonce": nonce.hex()})
+        seed = secrets.token_bytes(32)
+        checkpoint = SigningKey.from_seed(SignatureSuite.ED25519, seed)
+        manifest = Manifest(
+            name=name, hash_suite=hash_suite, started_ms=started_ms, simulated=simulated,
+            module_set=modules.hash(hashes), operator=founders[0].member, founders=tuple(founders),
+            parameters=Parameters(units_per_second=UNITS_PER_SECOND, answer_ms=ANSWER_MS, page_parts=PAGE_PARTS),
+            checkpoint_keys=(CheckpointKey(name=organisations[0].slug, key=checkpoint.public),))
+        home = cls(path, Node.create(path / "ledger", manifest, modules, organisations[0].slug, seed))
+        for new in organisations:
+            home.enrol_service(new.slug)
+        return home
+
+    @classmethod
+    def open(cls, path: Path) -> "Home":
+        """Errors  NotFound NO_HOME_HERE, and the node's own."""
+        if not (path / "ledger").is_dir():
+            raise NotFound(HomeCode.NO_HOME_HERE, str(path))
+        return cls(path, Node.open(path / "ledger", module_set()))
+
+    def __enter__(self) -> "Home":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for holder in self._holders.values():
+            holder.close()
+        self.node.close()
+
+    # -- who is here
+
+    def organisations(self) -> list[Organisation]:
+        return [self._organisation(file.parent)
+                for file in sorted((self.path / "organisations").glob("*/card.json"))]
+
+    def organisation(self, name: str) -> Organisation:
+        """By folder name, by either name, or by id. Errors  NotFound ORGANISATION_NOT_FOUND."""
+        for one in self.organisations():
+            if name in (one.slug, one.zh, one.en, one.member.hex()):
+                return one
+        raise NotFound(HomeCode.ORGANISATION_NOT_FOUND, name)
+
+    def member_named(self, member: MemberId) -> Organisation | None:
+        return next((one for one in self.organisations() if one.member == member), None)
+
+    def _organisation(self, folder: Path) -> Organisation:
+        card = json.loads((folder / "card.json").read_text())
+        service = bytes.fromhex(card["service"]) if "service" in card else None
+        return Organisation(folder.name, card["zh"], card["en"], card["kind"], bytes.fromhex(card["member"]),
+                            service, folder)
+
+    def staff(self, organisation: Organisation) -> list[Staff]:
+        found = []
+        for file in sorted((organisation.folder / "staff").glob("*.json")):
+            card = json.loads(file.read_text())
+            found.append(Staff(file.stem, card["name"], card["role"], bytes.fromhex(card["account"]), organisation,
+                               file.with_suffix(".key")))
+        return found
+
+    def person(self, name: str) -> Staff:
+        """By folder name or id, across organisations. Errors  NotFound STAFF_NOT_FOUND."""
+        for organisation in self.organisations():
+            for one in self.staff(organisation):
+                if name in (one.slug, one.account.hex()):
+                    return one
+        raise NotFound(HomeCode.STAFF_NOT_FOUND, name)
+
+    def member_key(self, organisation: Organisation) -> SigningKey:
+        return KeyFile.open(organisation.folder / "member.key")[1]
+
+    # -- enrolling
+
+    def enrol_service(self, slug: str) -> AccountId:
+        """Give an organisation the account of its system, whose key its server keeps."""
+        organisation = self.organisation(slug)
+        account = secrets.token_bytes(16)
+        key = KeyFile.create(organisation.folder / "service.key", None, SignatureSuite.ED25519, account)
+        self.client.send([members.EnrolService(
+            member=organisation.member, account=account, suite=key.suite, key=key.public)],
+            {organisation.member: self.member_key(organisation), account: key})
+        card = json.loads((organisation.folder / "card.json").read_text())
+        _write_json(organisation.folder / "card.json", card | {"service": account.hex()})
+        return account
+
+    def enrol_staff(self, organisation: Organisation, slug: str, name: str, role: members.Role,
+                    passphrase: str | None = None) -> Staff:
+        """Give a person an account with a key of her own. Errors  NotUnderstood NAME_TAKEN; Failed on a refusal."""
+        folder = organisation.folder / "staff"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if (folder / f"{slug}.json").exists():
+            raise NotUnderstood(HomeCode.NAME_TAKEN, slug)
+        account, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
+        key = KeyFile.create(folder / f"{slug}.key", passphrase, SignatureSuite.ED25519, account)
+        self.client.send([members.EnrolStaff(
+            member=organisation.member, account=account, role=role, custody=Custody.OWN, suite=key.suite,
+            key=key.public, card=commit(self.node.hashes, "card", nonce, name.encode()))],
+            {organisation.member: self.member_key(organisation), account: key})
+        _write_json(folder / f"{slug}.json", {
+            "name": name, "role": role.name, "account": account.hex(), "nonce": nonce.hex()})
+        return self.person(slug)
+
+    # -- data rooms
+
+    def holder(self, organisation: Organisation) -> Holder:
+        """The organisation's data room, opened at first use."""
+        found = self._holders.get(organisation.member)
+        if found is None:
+            account, key = KeyFile.open(organisation.folder / "service.key")
+            found = Holder.open(self.node, organisation.folder / "vault", organisation.member, account, key)
+            self._holders[organisation.member] = found
+        return found
+
+    def holders(self) -> list[Holder]:
+        """Every data room that has ever been opened here."""
+        return [self.holder(one) for one in self.organisations() if (one.folder / "vault").is_dir()]
+
+    def holder_of(self, subject: bytes) -> Holder:
+        """Errors  NotFound SUBJECT_NOT_FOUND."""
+        for holder in self.holders():
+            if holder.holds(subject):
+                return holder
+        raise NotFound(HomeCode.SUBJECT_NOT_FOUND)
+
+    def door(self, subject: bytes) -> LocalDoor:
+        return LocalDoor(self.holder_of(subject))
+
+    def peer(self, subject: bytes) -> LocalPeer:
+        return LocalPeer(self.holder_of(subject))
+
+
+def _write_json(file: Path, value: dict[str, str]) -> None:
+    file.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    file.chmod(0o600)
