@@ -106,8 +106,9 @@ class _Copy:
                 self.damaged[index] = body
                 self.notes.append(f"{self.folder / 'keys'} slot {index} is damaged")
                 continue
-            require(subject not in bodies, VaultCode.KEYSTORE_NOT_UNDERSTOOD,
-                    f"{self.folder / 'keys'} slot {index} repeats a subject")
+            if subject in bodies:                 # not `require`: its words cost more than the check
+                raise NotUnderstood(VaultCode.KEYSTORE_NOT_UNDERSTOOD,
+                                    f"{self.folder / 'keys'} slot {index} repeats a subject")
             bodies[subject] = body
             self.key_at[subject] = index
         return bodies
@@ -315,9 +316,9 @@ class Keystore:
                 have = bodies.setdefault(subject, body)
                 if body[0] == TOMBSTONE:
                     bodies[subject] = body
-                elif have[0] == LIVE:
-                    require(have == body, VaultCode.KEYSTORES_DIFFER,
-                            f"{copy.folder} has another key for {short(subject)}")
+                elif have[0] == LIVE and have != body:
+                    raise NotUnderstood(VaultCode.KEYSTORES_DIFFER,
+                                        f"{copy.folder} has another key for {short(subject)}")
         for copy, theirs in zip(self._copies, found, strict=True):
             with self._naming(copy):
                 for subject, body in bodies.items():
@@ -337,9 +338,9 @@ class Keystore:
                         copy.wipe_tag(tag)
                 elif tag not in self._subject_of:
                     self._keep_tag(tag, subject)
-                else:
-                    require(self._subject_of[tag] == subject, VaultCode.KEYSTORES_DIFFER,
-                            f"{copy.folder} leads a tag to another subject than {short(subject)}")
+                elif self._subject_of[tag] != subject:
+                    raise NotUnderstood(VaultCode.KEYSTORES_DIFFER,
+                                        f"{copy.folder} leads a tag to another than {short(subject)}")
         for copy in self._copies:
             with self._naming(copy):
                 for tag, subject in self._subject_of.items():
