@@ -1,0 +1,111 @@
+"""Security labels of a record: its own `meta.security`, and what a versioned table says of its codes.
+
+A label is "system|code" of HL7 v3-ActCode (sensitivity) or v3-Confidentiality. The table finds what a
+source left unlabelled; it is short, names no code that its source does not, and grows by version: what
+an older version labelled stays labelled.
+
+Sources  HL7 ActInformationSensitivityPolicy (the labels); blocks of ICD-10 and ICD-10-CM; HL7 SHIFT task
+         force, Leap SLS and Synthea value sets (SNOMED CT, RxNorm, PHQ-9); R4 ValueSet c80-doc-typecodes
+         (notes); LOINC names (questionnaires); New York State, preferred LOINCs for the HIV algorithm
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+LABEL_TABLE_VERSION = 1
+
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+LOINC = "http://loinc.org"
+SNOMED = "http://snomed.info/sct"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+# The codes below _InformationSensitivityPolicy in R4's CodeSystem v3-ActCode.
+SENSITIVITY = frozenset({
+    "ETH", "GDIS", "HIV", "MST", "SCA", "SDV", "SEX", "SPI", "BH", "COGN", "DVD", "EMOTDIS", "MH", "PSY", "PSYTHPN",
+    "SUD", "ETHUD", "OPIOIDUD", "STD", "TBOO", "VIO", "SICKLE", "DEMO", "DOB", "GENDER", "LIVARG", "MARST", "RACE",
+    "REL", "B", "EMPL", "LOCIS", "SSP", "ADOL", "CEL", "DIA", "DRGIS", "EMP", "PDS", "PHY", "PRS"})
+
+ICD_10_SYSTEMS = frozenset({
+    "http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "urn:oid:2.16.840.1.113883.6.90"})
+
+# label -> prefixes of ICD-10 and ICD-10-CM, dots left out; tobacco (F17) is not protected
+ICD_10: dict[str, tuple[str, ...]] = {
+    "SUD": ("F10", "F11", "F12", "F13", "F14", "F15", "F16", "F18", "F19"),
+    "PSY": ("F2", "F3", "F4", "F5", "F6", "F90", "F91", "F92", "F93", "F94", "F98", "F99"),
+    "HIV": ("B20", "B21", "B22", "B23", "B24", "Z21", "R75"),
+    "STD": ("A50", "A51", "A52", "A53", "A54", "A55", "A56", "A57", "A58", "A59", "A60", "A63", "A64"),
+    "SEX": ("F52", "F64", "F65", "F66", "O04", "Z332", "Z640"),
+    "SDV": ("T74", "T76", "Y07"),
+    "SCA": ("D57",),
+}
+
+# label -> codes
+LOINC_CODES: dict[str, tuple[str, ...]] = {
+    "PSY": (
+        "34788-0", "34102-4", "34865-6", "59259-2", "34790-6", "68599-0", "28628-6", "68601-4", "28627-8",
+        "57157-0", "28635-1", "68648-5", "68642-8", "68644-4", "68645-1", "68646-9",  # psychiatry notes
+        "34791-4", "34866-4", "34793-0", "34792-2", "11510-5", "57158-8", "11497-5", "18738-5",  # psychology
+    ),
+    "MH": ("34785-6", "34864-9", "34787-2", "34786-4", "34904-3", "57143-0"),       # mental health notes
+    "BH": (
+        "44249-1", "44261-6", "89204-2",       # PHQ-9: panel, score, adolescent
+        "55757-9", "55758-7",                  # PHQ-2
+        "69737-5", "70274-6",                  # GAD-7
+    ),
+    "SUD": (
+        "34857-3", "18823-5",                  # substance abuse notes
+        "82666-9", "82667-7",                  # DAST-10
+        "72109-2", "75626-2",                  # AUDIT-C
+        "65750-2",                             # drugs of abuse in urine
+    ),
+    "HIV": ("56888-1", "48345-3", "579-5", "31201-7", "69668-2", "5018-7", "5017-9", "25835-0", "80387-4",
+            "74264-3", "47245-6"),
+    "SDV": ("76499-3", "76504-0"),             # HARK
+}
+
+SNOMED_CODES: dict[str, tuple[str, ...]] = {
+    "PSY": ("310496002", "1376001", "192127007"),   # depression, OCPD, child ADD
+    "PSYTHPN": ("444175001",),                       # cognitive behavioural therapy record
+    "SUD": ("5602001", "145121000119106", "6525002", "724713006", "361055000",
+            "56876005", "60112009", "61480009", "266707007"),
+    "HIV": ("31676001",),                            # HIV antigen test
+    "SDV": ("706893006", "866148006"),               # intimate partner abuse, screening for it
+    "SEX": ("10383002", "714812005", "386394001"),   # termination of pregnancy
+}
+
+RXNORM_CODES: dict[str, tuple[str, ...]] = {
+    "SUD": ("352364",),                              # buprenorphine 8 mg / naloxone 2 mg
+    "BH": ("315952",),                               # fluoxetine 20 mg
+}
+
+_BY_CODE: dict[tuple[str, str], tuple[str, ...]] = {}
+for _system, _table in ((LOINC, LOINC_CODES), (SNOMED, SNOMED_CODES), (RXNORM, RXNORM_CODES)):
+    for _label, _codes in _table.items():
+        for _found in _codes:
+            _BY_CODE[_system, _found] = (*_BY_CODE.get((_system, _found), ()), _label)
+
+
+def labels_of(resource: dict[str, Any], codings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The record's labels, sorted. `codings` are all (system, code) anywhere in it, contained ones too.
+
+    A label counts wherever it stands: on the resource, on something contained, as the securityLabel of a
+    document. To say too much withholds a record, to say too little releases it.
+    """
+    found: set[str] = set()
+    for system, code in codings:
+        if system == CONFIDENTIALITY or (system == ACT_CODE and code in SENSITIVITY):
+            found.add(f"{system}|{code}")
+        found.update(f"{ACT_CODE}|{label}" for label in _sensitive(system, code))
+    for part in (resource, *resource.get("contained", ())):
+        found.update(f"{coding.get('system', '')}|{coding['code']}"
+                     for coding in part.get("meta", {}).get("security", ()) if "code" in coding)
+        if part["resourceType"] == "Composition" and "confidentiality" in part:
+            found.add(f"{CONFIDENTIALITY}|{part['confidentiality']}")
+    return tuple(sorted(found))
+
+
+def _sensitive(system: str, code: str) -> tuple[str, ...]:
+    if system in ICD_10_SYSTEMS:
+        bare = code.replace(".", "").upper()
+        return tuple(label for label, prefixes in ICD_10.items() if bare.startswith(prefixes))
+    return _BY_CODE.get((system, code), ())
