@@ -262,6 +262,8 @@ class StateTree:
         """Change a bucket in place; whether a leaf was removed."""
         digest, removed = self._hashes.digest, False
         for path, row_hash in changes:
+            whole = len(path) == 32 and (row_hash is None or len(row_hash) == 32)
+            invariant(whole, "paths and row hashes have 32 bytes")
             at = bisect_left(entries, path)
             present = at < len(entries) and entries[at].startswith(path)
             if row_hash is None:
@@ -270,7 +272,6 @@ class StateTree:
                     removed = True
                 continue
             entry = path + row_hash
-            invariant(len(path) == 32 and len(entry) == ENTRY_BYTES, "path and row hash have 32 bytes")
             if present:
                 entries[at], leaves[at] = entry, digest(LEAF_TAG + entry)
             else:
