@@ -8,20 +8,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xinglin.client import pins
-from xinglin.demo.cast import PASSPHRASE, STEPS
-from xinglin.demo.story import DOCTOR, Step, Story, found, play
+from xinglin.demo.cast import DOCTOR, PASSPHRASE, STEPS, WALLET
+from xinglin.demo.story import Step, Story, found, play
+
+NOTES = "demo.json"                # in the home: what the commands by hand need to know
 
 
 def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lang: str) -> int:
-    """Play the story. With `check` in a temporary home unless one is named; 0 only if every step held.
+    """Play the story; with `check` in a temporary home unless one is named. 0 only if every step held.
 
-    Errors  Failed HOME_NOT_EMPTY when the home named has a ledger already.
+    A home that has a demo already is left as it is, and told about.
     """
+    if home is not None and (home / NOTES).exists():
+        _print(_kept(home, lang) + by_hand(home, lang))
+        return 0
     started = time.monotonic()
     with ExitStack() as stack:
-        path = home
-        if path is None:
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xinglin-demo-")))
+        path = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xinglin-demo-")))
         story = found(path, data, time.time_ns() // 1_000_000)
         stack.callback(story.home.close)
         if home is not None:
@@ -34,12 +37,31 @@ def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lan
         if as_json:
             _print(json.dumps({
                 "patients": story.patients, "resources": story.resources, "transactions": transactions,
-                "seconds": round(seconds, 2), "steps": [vars(step) for step in story.steps]}, ensure_ascii=False))
+                "seconds": round(seconds, 2), "steps": [_row(step, lang) for step in story.steps]},
+                ensure_ascii=False))
         else:
             _print(_end(story, held, transactions, seconds, lang))
-            if held and home is not None and not check:
-                _print(by_hand(story, lang))
+        if held and home is not None:
+            _note(story)
+            if not as_json:
+                _print(by_hand(home, lang))
     return 0 if held else 1
+
+
+def _row(step: Step, lang: str) -> dict[str, object]:
+    return {"name": step.name, "ok": step.ok, "detail": step.detail_zh if lang == "zh" else step.detail, "tx": step.tx}
+
+
+def _note(story: Story) -> None:
+    grant = next(step.tx for step in story.steps if step.name == "grant")
+    (story.home.path / NOTES).write_text(json.dumps({
+        "subject": story.at_harbour.hex(), "other_subject": story.other_subject().hex(), "grant_tx": grant,
+        "data": str(story.data.resolve()) if story.data else ""}))
+
+
+def _kept(home: Path, lang: str) -> str:
+    return (f"演示已在 {home} 中。要重新开始,请换一个 --home,或先移走这个文件夹。" if lang == "zh" else
+            f"The demo is in {home} already. To start afresh name another --home, or move this folder away.")
 
 
 def _print(text: str) -> None:
@@ -63,7 +85,8 @@ def _told(step: Step, lang: str) -> str:
     mark = _colour("✓", "32") if step.ok else _colour("✕", "31")
     number = list(STEPS).index(step.name) + 1
     tx = f"  tx {step.tx[:12]}" if step.tx else ""
-    return f"{mark} {number:2} {_colour(title, '1')}\n      {proves}\n      {_colour(step.detail + tx, '2')}"
+    detail = step.detail_zh if lang == "zh" else step.detail
+    return f"{mark} {number:2} {_colour(title, '1')}\n      {proves}\n      {_colour(detail + tx, '2')}"
 
 
 def _end(story: Story, held: bool, transactions: int, seconds: float, lang: str) -> str:
@@ -76,39 +99,41 @@ def _end(story: Story, held: bool, transactions: int, seconds: float, lang: str)
             f"{seconds:.1f} s")
 
 
-def by_hand(story: Story, lang: str) -> str:
+def by_hand(home: Path, lang: str) -> str:
     """The commands that repeat each step on this home."""
-    home, subject = story.home.path, story.at_harbour.hex()
-    wallet = story.wallet_file
-    comment = (lambda zh, en: f"# {zh if lang == 'zh' else en}")
-    lines = [
-        comment("逐步手动重复:", "Repeat each step by hand:"),
+    notes = json.loads((home / NOTES).read_text())
+    subject, other = notes["subject"], notes["other_subject"]
+    wallet = home / "wallets" / f"{WALLET}.wallet"
+
+    def said(zh: str, en: str) -> str:
+        return f"# {zh if lang == 'zh' else en}"
+
+    request = f"xinglin access request --as {DOCTOR} --subject {subject} --scope laboratory --purpose TREAT --reason visit"
+    return "\n".join(("", said("逐步手动重复:", "Repeat each step by hand:"),
         f"export XINGLIN_HOME={home} XINGLIN_PASSPHRASE={PASSPHRASE}",
-        comment("谁在这里", "who is here"), "xinglin member list", "xinglin subject list --as harbour",
-        comment("再次导入:没有变化就跳过", "import again: what has not changed is skipped"),
-        f"xinglin record import {home / 'sample'} --as harbour",
-        comment("认领另一位患者", "claim another patient"),
-        f"xinglin subject code {story.other_subject().hex()}",
-        f"xinglin subject claim {story.other_subject().hex()} --wallet {wallet} --code CODE",
-        comment("医生请求:拒绝(退出码 4)", "the doctor asks: denied (exit 4)"),
-        f"xinglin access request --as {DOCTOR} --subject {subject} --scope laboratory --purpose TREAT --reason visit",
-        comment("授权、再请求、列出、证明、撤回", "grant, ask again, list, prove, revoke"),
+        "xinglin member list", "xinglin subject list --as harbour",
+        said("1 再次导入:没有变化的会跳过", "1 import again: what has not changed is skipped"),
+        f"xinglin record import {notes['data'] or '--sample'} --as harbour",
+        said("2 认领另一位患者:在柜台领码,用钱包认领", "2 claim another patient: a code at the counter, then the wallet"),
+        f"xinglin subject code {other}",
+        f"xinglin subject claim {other} --wallet {wallet} --code CODE",
+        said("3 医生请求:拒绝(退出码 4)", "3 the doctor asks: denied (exit 4)"), request,
+        said("4 授权,再请求", "4 grant, then ask again"),
         f"xinglin consent grant --wallet {wallet} --subject {subject} --to xinglin --scope laboratory "
         "--scope medications --purpose TREAT --days 30 --yes",
-        f"xinglin access request --as {DOCTOR} --subject {subject} --scope laboratory --purpose TREAT --reason visit "
-        "-o received",
+        f"{request} -o received",
+        said("5 精神科记录:拒绝", "5 the psychiatric note: denied"),
+        request.replace("--scope laboratory", "--scope DocumentReference"),
+        said("6 谁来看过,以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
         f"xinglin access list --wallet {wallet} --subject {subject}",
-        f"xinglin access prove --wallet {wallet} --subject {subject} -o history.proof",
-        "xinglin verify history.proof",
-        f"xinglin consent list --wallet {wallet}",
-        f"xinglin consent revoke GRANT --wallet {wallet}",
-        comment("让日子过去", "let days pass"), "xinglin clock advance --days 31",
-        comment("没有给保险公司的授权", "no consent to the insurer"),
-        f"xinglin consent absent --subject {subject} --to insurer -o absent.proof", "xinglin verify absent.proof",
-        f"xinglin trace {next(step.tx for step in story.steps if step.name == 'grant')} -o receipt",
-        "xinglin verify receipt",
-    ]
-    return "\n" + "\n".join(lines)
+        f"xinglin access prove --wallet {wallet} --subject {subject} -o history.proof", "xinglin verify history.proof",
+        said("7 撤回(GRANT 见列表)", "7 take it back (GRANT from the list)"),
+        f"xinglin consent list --wallet {wallet}", f"xinglin consent revoke GRANT --wallet {wallet}",
+        said("8 让日子过去", "8 let days pass"), "xinglin clock advance --days 31",
+        said("10 取一份回执,离线验证", "10 take a receipt and verify it offline"),
+        f"xinglin trace {notes['grant_tx']} -o receipt", "xinglin verify receipt",
+        said("11 没有给保险公司的授权", "11 no consent to the insurer"),
+        f"xinglin consent absent --subject {subject} --to insurer -o absent.proof", "xinglin verify absent.proof"))
 
 
-__all__ = ["run"]
+__all__ = ["by_hand", "run"]

@@ -3,12 +3,14 @@
 No step looks inside the node or a vault to find out whether it held.
 """
 
+import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from xinglin.base import codec
 from xinglin.base.check import Code, Failed, NotVerified, require
@@ -40,12 +42,21 @@ class DemoCode(Code):
     DATA_NOT_IMPORTED = 8702
 
 
+class Held(NamedTuple):
+    """What a step that held has to say, and the transaction that it is about."""
+
+    zh: str
+    en: str
+    tx: bytes = b""
+
+
 @dataclass
 class Step:
     """What became of one step."""
 
     name: str
     ok: bool
+    detail_zh: str
     detail: str
     tx: str
 
@@ -118,7 +129,7 @@ def refused(call: Callable[[], object], *codes: Code) -> Failed:
 
 # -- the steps, in order
 
-def import_records(story: Story) -> tuple[str, bytes]:
+def import_records(story: Story) -> Held:
     keys = sorted(f"Patient/{one.resource['id']}" for one in story.items()
                   if isinstance(one, Source) and isinstance(one.resource, dict)
                   and one.resource.get("resourceType") == "Patient" and "id" in one.resource)
@@ -146,10 +157,11 @@ def import_records(story: Story) -> tuple[str, bytes]:
     refused(lambda: patient.grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN),
                                   scope=SCOPE, purposes=("TREAT",), hours=24, labels=(), wording="-", language="en"),
             KernelCode.SIGNER_UNKNOWN)
-    return f"{story.patients} patients, {story.resources} resources", tx
+    return Held(f"{story.patients} 位患者,{story.resources} 份资源",
+                f"{story.patients} patients, {story.resources} resources", tx)
 
 
-def claim(story: Story) -> tuple[str, bytes]:
+def claim(story: Story) -> Held:
     patient = story.patient()
     files = []
     for slug, subject in ((HARBOUR, story.at_harbour), (XINGLIN, story.at_xinglin)):
@@ -158,24 +170,27 @@ def claim(story: Story) -> tuple[str, bytes]:
         member = story.member(slug)
         refused(lambda door=door, member=member, subject=subject: patient.claim(door, member, subject, "AAAA-AAAA-AAAA"),
                 HolderCode.CODE_NOT_VALID)
+        story.home.node.advance(secrets.randbelow(6 * MS_PER_HOUR) + MS_PER_HOUR)   # so that nobody pairs them by time
         code = claim_codes.issue(holder, subject)
         files.append(patient.claim(door, member, subject, code, label=slug))
     first, second = (verify_file(file, story.home.network, story.home.node.modules).facts for file in files)
     check(not set(first["signers"]) & set(second["signers"]), "the two claims share no signer")
     check(patient.key(story.at_harbour).public != patient.key(story.at_xinglin).public, "the two keys differ")
-    return f"{story.at_harbour.hex()[:8]}.. and {story.at_xinglin.hex()[:8]}..", bytes.fromhex(first["tx"])
+    one, other = story.at_harbour.hex()[:8], story.at_xinglin.hex()[:8]
+    return Held(f"主体 {one}.. 和 {other}..,相隔数小时", f"subjects {one}.. and {other}.., hours apart",
+                bytes.fromhex(first["tx"]))
 
 
-def ask_and_be_denied(story: Story) -> tuple[str, bytes]:
+def ask_and_be_denied(story: Story) -> Held:
     asked = story.ask(SCOPE)
     check(asked.denied == consent.Refusal.GRANT_NOT_FOUND.value and not asked.permitted, "denied: no consent")
     entries = story.patient().history(story.home.door(story.at_harbour), story.at_harbour).entries
     check([entry.number for entry in entries if isinstance(entry, access.Requested)] == [asked.number],
           "the denial is in her history")
-    return f"entry number {asked.number}", asked.tx
+    return Held(f"第 {asked.number} 条", f"entry number {asked.number}", asked.tx)
 
 
-def grant_and_read(story: Story) -> tuple[str, bytes]:
+def grant_and_read(story: Story) -> Held:
     patient = story.patient()
     story.grant_id, sent = patient.grant(
         story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN), scope=SCOPE, purposes=("TREAT",),
@@ -191,10 +206,10 @@ def grant_and_read(story: Story) -> tuple[str, bytes]:
     check(not outside, f"nothing outside the grant arrived: {outside}")
     wanted = {"laboratory", "medications"} <= {name for one in records for name in one.head.classes}
     check(wanted, "both granted classes arrived")
-    return f"{len(records)} records, each part verified", sent.tx_id
+    return Held(f"{len(records)} 份记录,每一部分都已核对", f"{len(records)} records, each part verified", sent.tx_id)
 
 
-def ask_for_the_note(story: Story) -> tuple[str, bytes]:
+def ask_for_the_note(story: Story) -> Held:
     withheld = story.ask(NOTE_SCOPE)
     nothing = story.ask((ScopeItem(data_class="DocumentReference", id="0" * 32),))
     peer, node = story.home.peer(story.at_harbour), story.home.node
@@ -204,10 +219,10 @@ def ask_for_the_note(story: Story) -> tuple[str, bytes]:
         error = refused(lambda asked=asked: asking.fetch(node, peer, asked, 0), HolderCode.NOT_AVAILABLE)
         seen.append((str(error), asked.answer is not None and asked.answer.parts_root))
     check(seen[0] == seen[1], "withheld and absent are the same words")
-    return "not available: ask the patient", withheld.tx
+    return Held("无法提供:请向患者申请", "not available: ask the patient", withheld.tx)
 
 
-def list_and_prove(story: Story) -> tuple[str, bytes]:
+def list_and_prove(story: Story) -> Held:
     history = story.patient().history(story.home.door(story.at_harbour), story.at_harbour)
     modules, network = story.home.node.modules, story.home.network
     verdict = verify_file(history.file, network, modules)
@@ -220,10 +235,11 @@ def list_and_prove(story: Story) -> tuple[str, bytes]:
     (story.home.path / "history.proof").write_bytes(history.file)
     permitted = sum(isinstance(entry, access.Answered) and entry.decision is access.Decision.PERMIT
                     for entry in history.entries)
-    return f"{len(history.entries)} entries, {permitted} permitted; any one left out is noticed", b""
+    return Held(f"共 {len(history.entries)} 条,允许 {permitted} 条;漏掉任何一条都会被发现",
+                f"{len(history.entries)} entries, {permitted} permitted; any one left out is noticed")
 
 
-def revoke(story: Story) -> tuple[str, bytes]:
+def revoke(story: Story) -> Held:
     peer, node = story.home.peer(story.at_harbour), story.home.node
     under_way = story.ask(SCOPE)
     _, pages = asking.fetch(node, peer, under_way, 0)
@@ -232,10 +248,10 @@ def revoke(story: Story) -> tuple[str, bytes]:
         refused(lambda page=page: asking.fetch(node, peer, under_way, page), HolderCode.NOT_AVAILABLE)
     asked = story.ask(SCOPE)
     check(asked.denied == consent.Refusal.GRANT_NOT_FOUND.value, "the next request is denied")
-    return f"page 1 of {pages} had been read; no further one", sent.tx_id
+    return Held(f"{pages} 页中已读 1 页;之后一页也读不到", f"page 1 of {pages} had been read; no further one", sent.tx_id)
 
 
-def run_out(story: Story) -> tuple[str, bytes]:
+def run_out(story: Story) -> Held:
     node = story.home.node
     story.patient().grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN), scope=SCOPE,
                           purposes=("TREAT",), hours=24, labels=(), language="en", wording="For one day.")
@@ -246,10 +262,10 @@ def run_out(story: Story) -> tuple[str, bytes]:
     check(len(found) == 1, "the timer left one outcome")
     verdict = verify_file(node.receipt_at(found[0].height, found[0].index), story.home.network, node.modules)
     check(verdict.facts["timer"] == "consent/grants", "with a receipt of its own")
-    return f"timer outcome at height {found[0].height}", b""
+    return Held(f"高度 {found[0].height} 的到期结果", f"the timer's outcome at height {found[0].height}")
 
 
-def search_for_people(story: Story) -> tuple[str, bytes]:
+def search_for_people(story: Story) -> Held:
     strings = leak.identifying_strings(story.items()) | set(story.canaries)
     with tempfile.TemporaryDirectory() as name:
         outside = Path(name)
@@ -259,7 +275,8 @@ def search_for_people(story: Story) -> tuple[str, bytes]:
         hits = leak.search(searched, strings)
         size = sum(file.stat().st_size for file in searched)
     check(not hits, f"{len(hits)} hits, the first in {hits[0].file.name} as {hits[0].spelling}" if hits else "")
-    return f"{len(strings)} strings in three spellings, {len(searched)} files, {size:,} bytes: 0 hits", b""
+    return Held(f"{len(strings)} 个字符串、三种写法,{len(searched)} 个文件、{size:,} 字节:0 处",
+                f"{len(strings)} strings in three spellings, {len(searched)} files, {size:,} bytes: 0 hits")
 
 
 def _outside_the_vaults(home: Home) -> list[Path]:
@@ -268,7 +285,7 @@ def _outside_the_vaults(home: Home) -> list[Path]:
             if file.is_file() and "vault" not in file.relative_to(home.path).parts]
 
 
-def verify_the_receipt(story: Story) -> tuple[str, bytes]:
+def verify_the_receipt(story: Story) -> Held:
     data = story.receipt
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
@@ -287,7 +304,8 @@ def verify_the_receipt(story: Story) -> tuple[str, bytes]:
             check(code == (0 if sample == "good" else 5), f"{sample}: exit {code} {words}")
             reasons.append(words)
     check(len(set(reasons)) == len(reasons), "each reason is its own")
-    return "good passes; changed, cut and foreign fail, each with its reason", b""
+    return Held("完好的通过;改动、截断、别的网络的各有各的原因",
+                "good passes; changed, cut and foreign fail, each with its reason")
 
 
 def _verify_alone(folder: Path, network: str) -> tuple[int, str]:
@@ -300,16 +318,17 @@ def _verify_alone(folder: Path, network: str) -> tuple[int, str]:
     return done.returncode, said[0] if said else ""
 
 
-def prove_absence(story: Story) -> tuple[str, bytes]:
+def prove_absence(story: Story) -> Held:
     verified, story.absence = story.patient().prove_consent(story.at_harbour, story.member(INSURER))
     check(verified.row is None, "there is no row")
     verdict = verify_file(story.absence, story.home.network, story.home.node.modules)
     check(not verdict.facts["present"] and verdict.facts["live_grants"] == 0, "the file says so offline")
     (story.home.path / "no-consent-to-insurer.proof").write_bytes(story.absence)
-    return f"no consent to {story.organisation(INSURER).en}", b""
+    insurer = story.organisation(INSURER)
+    return Held(f"没有给{insurer.zh}的授权", f"no consent to {insurer.en}")
 
 
-ORDER: tuple[tuple[str, Callable[[Story], tuple[str, bytes]]], ...] = (
+ORDER: tuple[tuple[str, Callable[[Story], Held]], ...] = (
     ("import", import_records), ("claim", claim), ("denied", ask_and_be_denied), ("grant", grant_and_read),
     ("withheld", ask_for_the_note), ("history", list_and_prove), ("revoke", revoke), ("expire", run_out),
     ("no-personal-data", search_for_people), ("receipt", verify_the_receipt), ("absence", prove_absence))
@@ -329,10 +348,10 @@ def play(story: Story, tell: Callable[[Step], None]) -> bool:
     """Play every step; a step that fails ends the story. Whether all held."""
     for name, act in ORDER:
         try:
-            detail, tx = act(story)
-            step = Step(name, True, detail, tx.hex())
+            held = act(story)
+            step = Step(name, True, held.zh, held.en, held.tx.hex())
         except Failed as error:
-            step = Step(name, False, str(error), "")
+            step = Step(name, False, str(error), str(error), "")
         story.steps.append(step)
         tell(step)
         if not step.ok:

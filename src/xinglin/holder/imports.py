@@ -19,7 +19,7 @@ from xinglin.base.ids import Id, SubjectId
 from xinglin.base.limits import RECORDS_PER_IMPORT_BATCH
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
-from xinglin.holder.fhir import Batch, Known, Plan, Planned, Problem, Source, plan
+from xinglin.holder.fhir import Batch, Known, Planned, Problem, Source, plan
 from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.module import Message
 from xinglin.modules import records, subjects
@@ -73,8 +73,9 @@ class Report:
 
 
 def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bool = False,
+            wanted: Callable[[str], bool] = lambda source: True,
             progress: Callable[[int, int], None] | None = None) -> Report:
-    """Import what `items` (from `fhir.read_folder`) yields.
+    """Import what `items` (from `fhir.read_folder`) yields, of the patients ("Patient/x") that are `wanted`.
 
     With an error in it nothing is imported, unless `keep_going`: then all that is good.
     Errors  Failed from vault and ledger; what was committed until then stays and is skipped next time.
@@ -85,10 +86,11 @@ def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bo
     if planned.errors and not keep_going:
         report.refused = True
         return report
-    total, done = len(planned), 0
-    owners = _owners(holder, planned)
+    batches = [batch for batch in planned.patients if wanted(batch.owner)]
+    total, done = sum(map(len, batches)) + len(planned.directory), 0
+    owners = _owners(holder, batches)
     ordered: list[tuple[Id, Batch, int, bool, Future[Committed]]] = []
-    for batch in (*planned.patients, planned.directory):
+    for batch in (*batches, planned.directory):
         if not len(batch):
             continue
         owner, new = owners[batch.owner]
@@ -117,11 +119,11 @@ def _chunks(batch: Batch) -> Iterable[list[Planned]]:
         yield chunk
 
 
-def _owners(holder: Holder, planned: Plan) -> dict[str, tuple[Id, bool]]:
+def _owners(holder: Holder, batches: list[Batch]) -> dict[str, tuple[Id, bool]]:
     """source name -> (owner id, whether it is to be registered); keys and tags of new ones are made here."""
     found: dict[str, tuple[Id, bool]] = {"": (holder.member, False)}
     fresh: list[tuple[str, SubjectId]] = []
-    for batch in planned.patients:
+    for batch in batches:
         subject = holder.keystore.find(SOURCE_SYSTEM, batch.owner)
         if subject is None:
             fresh.append((batch.owner, secrets.token_bytes(16)))
