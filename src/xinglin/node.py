@@ -8,15 +8,18 @@ what is durable.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from xinglin.base import codec
-from xinglin.base.check import Code, Failed, NotFound
+from xinglin.base.check import BaseCode, Code, Failed, NotFound, invariant, require
 from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.history import inclusion_path
 from xinglin.base.ids import TxId
+from xinglin.engine import durable
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
+from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.executor import Applied
@@ -32,13 +35,15 @@ class NodeCode(Code):
     TX_NOT_FOUND = 8200
     TIME_IS_NOT_SIMULATED = 8201
     TABLE_NOT_FOUND = 8202
+    NO_BLOCK_YET = 8203
+    CHECKPOINT_KEY_NOT_USABLE = 8204
 
 
 class Found(NamedTuple):
     """An outcome as it stands in a block."""
 
     height: int
-    index: int
+    index: int  # type: ignore[assignment]  # nobody misses the tuple's own
     time_ms: int
     leaf: bytes
     events: tuple[Event, ...]
@@ -64,29 +69,34 @@ class Node:
     @classmethod
     def create(cls, home: Path, manifest: Manifest, modules: ModuleSet, checkpoint_name: str,
                checkpoint_seed: bytes) -> "Node":
-        """Found a network of one node. Errors  Failed HOME_NOT_EMPTY."""
-        home.mkdir(parents=True, exist_ok=True)
-        Ledger.create(home / "store", manifest, modules).close()
-        key_file = home / "checkpoint.key"
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(checkpoint_seed + checkpoint_name.encode())
+        """Found a network of one node.
+
+        Errors  Failed HOME_NOT_EMPTY, CHECKPOINT_KEY_NOT_USABLE, MODULES_DIFFER, DISK_FULL, STORE_NOT_USABLE.
+        """
+        if (home / "acknowledged").exists():     # left of a ledger whose store is gone: say so, do not hide it
+            raise Failed(EngineCode.HOME_NOT_EMPTY)
+        _checkpoint_key(manifest, checkpoint_seed + checkpoint_name.encode())
+        Ledger.create(home / "store", manifest, modules,
+                      before=lambda: durable.write(home / "checkpoint.key", checkpoint_seed + checkpoint_name.encode())
+                      ).close()
         return cls.open(home, modules)
 
     @classmethod
     def open(cls, home: Path, modules: ModuleSet) -> "Node":
-        """Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
+        """Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, MODULES_DIFFER, CLOCK_BEHIND_TIP, CLOCK_FILE_NOT_UNDERSTOOD,
+                TIP_BEHIND_ACKNOWLEDGED, CHECKPOINT_KEY_NOT_USABLE, and the store's own.
+        """
         ledger = Ledger.open(home / "store", modules)
-        opened = False
         try:
             clock: Clock = SimulatedClock(home / "clock") if ledger.manifest.simulated else SystemClock()
-            secret = (home / "checkpoint.key").read_bytes()
-            key = SigningKey.from_seed(SignatureSuite.ED25519, secret[:32])
-            node = cls(home, ledger, clock, secret[32:].decode(), key)
-            opened = True
-            return node
-        finally:
-            if not opened:
-                ledger.store.close()
+            try:
+                secret = (home / "checkpoint.key").read_bytes()
+            except OSError as error:
+                raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, error.strerror or "") from None
+            return cls(home, ledger, clock, *_checkpoint_key(ledger.manifest, secret))
+        except BaseException:
+            ledger.store.close()
+            raise
 
     def close(self) -> None:
         self.engine.close()
@@ -96,12 +106,13 @@ class Node:
     def submit(self, raw: bytes) -> "Future[Committed]":
         """Order a transaction; the future ends when it is durable, or fails with what is wrong with it."""
         done: Future[Committed] = Future()
+        done.set_running_or_notify_cancel()      # what is ordered cannot be called back
         self.engine.submit(raw, Waiting(_FUTURES, done))
         return done
 
     def order(self, raw: bytes) -> Committed:
         """Errors  NotIncludable, Busy, Failed. A refusal by the rules is not an error: see its code."""
-        return self.submit(raw).result()
+        return self._wait_for(self.submit(raw))
 
     async def order_async(self, raw: bytes) -> Committed:
         return await asyncio.wrap_future(self.submit(raw))
@@ -126,14 +137,17 @@ class Node:
     def settle(self) -> None:
         """Wait until every timer that is due by now has run."""
         while True:
-            due_ms = self.engine.ask(lambda ledger: ledger.next_due_ms()).result()
+            due_ms = self.ask(lambda ledger: ledger.next_due_ms())
             if due_ms is None or due_ms > self.clock.now_ms():
                 return
 
     # -- subscribing
 
     def subscribe(self, listener: Callable[[Applied], None]) -> None:
-        """`listener` hears of every durable block, in order, on the syncing thread: it must be quick."""
+        """`listener` hears of every durable block, in order, on the syncing thread.
+
+        It must be quick, must not wait for this node, and must not raise: that stops the engine.
+        """
         self._listeners.append(listener)
 
     def _tell(self, applied: Applied) -> None:
@@ -143,7 +157,15 @@ class Node:
     # -- asking
 
     def ask(self, question: Callable[[Ledger], T]) -> T:
-        return self.engine.ask(question).result()
+        """The answer to `question`, which is asked between blocks and sees what is durable.
+
+        Errors  Failed ENGINE_STOPPED, and whatever the question raises.
+        """
+        return self._wait_for(self.engine.ask(question))
+
+    def _wait_for(self, future: "Future[T]") -> T:
+        invariant(not self.engine.runs_here(), "a listener or a question must not wait for the engine that runs it")
+        return future.result()
 
     def read(self, question: Callable[[Reading], T]) -> T:
         """Ask modules' pure reads at the tip; now is the later of block time and this node's clock."""
@@ -186,7 +208,12 @@ class Node:
         return self.ask(build)
 
     def receipt_at(self, height: int, index: int) -> bytes:
-        return self.ask(lambda ledger: self._receipt(ledger, height, index))
+        """Errors  NotFound TX_NOT_FOUND when no outcome stands there."""
+        def build(ledger: Ledger) -> bytes:
+            if not 0 < height <= ledger.height or not 0 <= index < len(ledger.block(height).leaves):
+                raise NotFound(NodeCode.TX_NOT_FOUND)
+            return self._receipt(ledger, height, index)
+        return self.ask(build)
 
     def _receipt(self, ledger: Ledger, height: int, index: int) -> bytes:
         block = ledger.block(height)
@@ -199,10 +226,12 @@ class Node:
                               checkpoint=block.checkpoint)))
 
     def prove(self, table: Table[Any], key: tuple[Any, ...]) -> bytes:
-        """A state-proof file at the tip: the row, or that there is none."""
+        """A state-proof file at the tip: the row, or that there is none. Errors  NotFound NO_BLOCK_YET."""
         raw = table.encode_key(key)
 
         def build(ledger: Ledger) -> bytes:
+            if ledger.height == 0:
+                raise NotFound(NodeCode.NO_BLOCK_YET)
             row = ledger.store.get(table.store_prefix + raw)
             path = self.hashes.digest(table.path_prefix + raw)
             block = ledger.block(ledger.height)
@@ -219,8 +248,19 @@ class Node:
         """(height, time, outcomes) of every block from `since` on."""
         tip = self.ask(lambda ledger: ledger.height)
         for height in range(since, tip + 1):
-            block = self.ask(lambda ledger, at=height: ledger.block(at))
+            block = self.ask(partial(Ledger.block, height=height))
             yield height, block.time_ms, len(block.leaves)
+
+
+def _checkpoint_key(manifest: Manifest, secret: bytes) -> tuple[str, SigningKey]:
+    """Name and key from a file of the seed and then the name. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
+    seed, name = secret[:32], secret[32:]
+    for known in manifest.checkpoint_keys:
+        if len(seed) == 32 and name == known.name.encode():
+            key = SigningKey.from_seed(SignatureSuite.ED25519, seed)
+            if key.public == known.key:
+                return known.name, key
+    raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, "it is none of the manifest's")
 
 
 class LocalTransport:
@@ -245,6 +285,7 @@ class LocalTransport:
         found = self._node.modules.tables.get(table)
         if found is None:
             raise NotFound(NodeCode.TABLE_NOT_FOUND)
+        require(len(key) == found.width, BaseCode.BYTES_NOT_UNDERSTOOD, f"a key of {table} is {found.width} bytes")
         return self._node.prove(found, found.decode_key(key))
 
 

@@ -4,13 +4,19 @@ Only a genesis with the simulated flag may run on a simulated clock. Its offset 
 time together and is saved before it counts.
 """
 
-import os
+import re
+import threading
 import time
 from pathlib import Path
 from typing import Protocol
 
-from xinglin.base.check import NotUnderstood
+from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.units import MS_PER_DAY
+from xinglin.engine import durable
 from xinglin.engine.codes import EngineCode
+
+OFFSET = re.compile(rb"[0-9]{1,18}")      # milliseconds
+STEP_MS_MAX = 100 * 366 * MS_PER_DAY      # so that no typing error moves a ledger out of the range of its numbers
 
 
 class Clock(Protocol):
@@ -31,8 +37,10 @@ class SimulatedClock:
     """The system's clock plus an offset kept in a file of the home."""
 
     def __init__(self, file: Path):
+        """Errors  Failed CLOCK_FILE_NOT_UNDERSTOOD, STORE_NOT_USABLE."""
         self._file = file
-        self.offset_ms = int(file.read_text()) if file.exists() else 0
+        self._moving = threading.Lock()
+        self.offset_ms = _read(file)
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self.offset_ms
@@ -41,17 +49,22 @@ class SimulatedClock:
         return time.monotonic_ns() // 1_000_000 + self.offset_ms
 
     def advance(self, by_ms: int) -> None:
-        """Errors  NotUnderstood TIME_ONLY_GROWS."""
-        if by_ms < 0:
-            raise NotUnderstood(EngineCode.TIME_ONLY_GROWS)
-        offset = self.offset_ms + by_ms
-        temporary = self._file.with_suffix(".new")
-        with open(temporary, "w") as out:
-            out.write(str(offset))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, self._file)
-        folder = os.open(self._file.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-        self.offset_ms = offset
+        """Errors  NotUnderstood TIME_ONLY_GROWS; Failed DISK_FULL, STORE_NOT_USABLE, and time stands as before."""
+        if not 0 <= by_ms <= STEP_MS_MAX:
+            raise NotUnderstood(EngineCode.TIME_ONLY_GROWS, f"by at most {STEP_MS_MAX} ms at a time")
+        with self._moving:
+            offset = self.offset_ms + by_ms
+            durable.write(self._file, str(offset).encode())
+            self.offset_ms = offset
+
+
+def _read(file: Path) -> int:
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise durable.disk_failed(error, file.name) from error
+    if not OFFSET.fullmatch(text):
+        raise Failed(EngineCode.CLOCK_FILE_NOT_UNDERSTOOD, str(file))
+    return int(text)

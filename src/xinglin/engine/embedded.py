@@ -3,31 +3,44 @@
 Three hands: callers put bytes into the inbox; one thread admits, executes and writes blocks; another syncs
 what was written and only then lets anyone hear of it. Signatures are verified in a helper process while
 there are many, here while there are few. Blocks are pipelined: one syncs while the next executes.
+
+Whoever was let in hears exactly once: of a synced outcome, of what is wrong with the bytes, or that the
+engine has stopped, when it is not known what became of them. All but the last is told by the syncing thread,
+in order, so that no answer rests on what could still be lost. After any failure nothing more is written.
 """
 
-import os
+import itertools
 import select
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from xinglin.base import note
-from xinglin.base.check import Busy, Failed, Refused
+from xinglin.base.check import Busy, Failed, invariant
 from xinglin.base.crypto import SigningKey, self_test
 from xinglin.base.history import Appended
-from xinglin.base.limits import (BLOCK_BYTES_MAX, BLOCK_TXS_MAX, CLOCK_BEHIND_MS_MAX, QUEUE_TXS_MAX,
-                                 SIGNATURE_CHUNK_MAX)
+from xinglin.base.limits import (
+    BLOCK_BYTES_MAX,
+    BLOCK_TXS_MAX,
+    CLOCK_BEHIND_MS_MAX,
+    QUEUE_TXS_MAX,
+    SIGNATURE_CHUNK_MAX,
+    TX_BYTES_MAX,
+)
 from xinglin.base.units import MS_PER_HOUR
+from xinglin.engine.acknowledged import Acknowledged
+from xinglin.engine.asked import Asked
 from xinglin.engine.clock import Clock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.fair_queue import FairQueue
 from xinglin.engine.ledger import Ledger
 from xinglin.engine.signatures import Helper, hold
+from xinglin.engine.wake_up import WakeUp
 from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
@@ -40,13 +53,16 @@ T = TypeVar("T")
 INLINE_CHECKS_MAX = 2              # so few signatures are verified here: a pipe and back costs more
 UNSYNCED_BLOCKS_MAX = 8            # written and not yet synced; then the executor waits
 INTAKE_MAX = 512                   # transactions read in one turn
+CHUNKS_VERIFYING_MAX = 4           # at the helper at once, so that it never waits for the next
+HELPER_DEATHS_MAX = 3              # in a row, without an answer between: then something is wrong with this machine
+LONGEST_SLEEP_S = 60.0             # a machine that was suspended looks at the time at least this often
 
 
 class Committed(NamedTuple):
     """A synced outcome, and what its receipt is made of. Paths are shared by the block's receipts."""
 
     height: int
-    index: int
+    index: int  # type: ignore[assignment]  # nobody misses the tuple's own
     time_ms: int
     code: int
     tx_id: bytes
@@ -66,7 +82,10 @@ Result = Committed | Failed
 
 
 class Outlet(Protocol):
-    """Where results go: all of one block's results for one outlet in one call."""
+    """Where results go: all of one block's results for one outlet in one call, which must be quick.
+
+    Called by one thread at a time. What it raises stops the engine, once everyone else has heard.
+    """
 
     def deliver(self, results: list[tuple[object, Result]]) -> None: ...
 
@@ -78,18 +97,23 @@ class Waiting(NamedTuple):
     ticket: object
 
 
+# Below, a transaction under way goes with its number in `_unanswered`.
+
 class _Admitted(NamedTuple):
     tx: Tx
-    waiting: Waiting
+    number: int
     checks: list[Check]
 
 
-class Written(NamedTuple):
+class _Written(NamedTuple):
     """A block in the store, not yet synced."""
 
     applied: Applied
     checkpoint: bytes
-    waiting: list[tuple[int, Waiting]]      # (outcome index, who waits)
+    numbers: list[tuple[int, int]]          # (outcome index, whose)
+
+
+_Refused = list[tuple[int, Failed]]         # told once all that was written before is synced
 
 
 class Embedded:
@@ -103,23 +127,33 @@ class Embedded:
         self.chain = chain_id(ledger.manifest)
         self._key_name, self._key = checkpoint_name, checkpoint_key
         self._on_block = on_block
-        self._acknowledged = _Acknowledged(folder / "acknowledged")
         self.synced_height = ledger.height
         self.synced_at_ms = clock.monotonic_ms() - MS_PER_HOUR   # a tip found at start is old until one is made
         self.failed: BaseException | None = None
-        self._inbox: deque[tuple[bytes, Waiting]] = deque()
-        self._queue: FairQueue[tuple[Tx, Waiting]] = FairQueue()
+        self._numbers = itertools.count()
+        self._unanswered: dict[int, Waiting] = {}
+        self._inbox: deque[tuple[bytes, int]] = deque()
+        self._queue: FairQueue[tuple[Tx, int]] = FairQueue()
         self._verifying: deque[list[_Admitted]] = deque()
         self._ready: list[_Admitted] = []
         self._helper: Helper | None = None
-        self._asked: deque[tuple[Callable[[Ledger], Any], Future[Any]]] = deque()
-        self._to_sync: SimpleQueue[Written | threading.Event | None] = SimpleQueue()
+        self._helper_deaths = 0
+        self._asked: deque[Asked[Any]] = deque()
+        self._to_sync: SimpleQueue[_Written | _Refused | threading.Event | None] = SimpleQueue()
+        self._all_synced = threading.Event()
         self._room = threading.Semaphore(UNSYNCED_BLOCKS_MAX)
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
         self._sleeping = False
         self._stopping = False
-        self._check_start()
+        self._ended = False
+        self._closing = threading.Lock()
+        self._closed = False
+        self._acknowledged = Acknowledged(folder / "acknowledged")
+        try:
+            self._check_start()
+        except BaseException:
+            self._acknowledged.close()
+            raise
+        self._wake_up = WakeUp()
         self._executor = threading.Thread(target=self._execute, name="executor", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="syncer", daemon=True)
         self._executor.start()
@@ -138,68 +172,91 @@ class Embedded:
     # -- for callers
 
     def submit(self, raw: bytes, waiting: Waiting) -> None:
-        """Order these bytes; `waiting` hears once. Errors  Busy QUEUE_FULL, Failed ENGINE_STOPPED."""
+        """Order these bytes; `waiting` hears once, unless this raises.
+
+        Errors  NotIncludable TX_TOO_LARGE, Busy QUEUE_FULL, Failed ENGINE_STOPPED.
+        """
         if self.failed is not None or self._stopping:
-            raise Failed(EngineCode.ENGINE_STOPPED)
+            raise self._stopped()
+        if len(raw) > TX_BYTES_MAX:       # before it takes up memory in a queue
+            raise NotIncludable(KernelCode.TX_TOO_LARGE, f"{len(raw)} of {TX_BYTES_MAX} bytes")
         if len(self._inbox) >= QUEUE_TXS_MAX:
             raise Busy(EngineCode.QUEUE_FULL)
-        self._inbox.append((raw, waiting))
-        if self._sleeping:
-            self.wake()
+        number = next(self._numbers)
+        self._unanswered[number] = waiting
+        self._inbox.append((raw, number))
+        self._look()
 
     def ask(self, question: Callable[[Ledger], T]) -> "Future[T]":
         """Run `question` on the ledger between blocks, when all that is written is also synced.
 
-        Errors  Failed ENGINE_STOPPED; in the future, whatever the question raises.
+        Errors  Failed ENGINE_STOPPED, also in the future; and there whatever the question raises.
         """
         if self.failed is not None or self._stopping:
-            raise Failed(EngineCode.ENGINE_STOPPED)
-        answer: Future[T] = Future()
-        self._asked.append((question, answer))
-        if self._sleeping:
-            self.wake()
-        return answer
+            raise self._stopped()
+        asked = Asked(question)
+        self._asked.append(asked)
+        self._look()
+        return asked.answer
 
     def wake(self) -> None:
         """Look at the clock and the inbox now."""
-        try:
-            os.write(self._wake_write, b"w")
-        except BlockingIOError:
-            pass                          # the pipe is full of wake-ups already
+        self._wake_up.send()
+
+    def runs_here(self) -> bool:
+        """Whether the calling thread is one of the engine's own, which must not wait for the engine."""
+        return threading.current_thread() in (self._executor, self._syncer)
 
     def close(self) -> None:
-        """Finish what is under way, sync, snapshot, close the store."""
-        self._stopping = True
-        self.wake()
-        self._executor.join()
-        self._to_sync.put(None)
-        self._syncer.join()
-        if self._helper:
-            self._helper.close()
-        self._acknowledged.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-        if self.failed is None:
-            self.ledger.close()
-        else:
-            self.ledger.store.close()
+        """Finish what is under way, sync, snapshot, close the store. A second call waits for the first.
+
+        Errors  Failed DISK_FULL, STORE_NOT_USABLE for the snapshot; it is closed all the same.
+        """
+        invariant(not self.runs_here(), "the engine is not closed by its own threads")
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._stopping = True
+            self.wake()
+            self._executor.join()
+            if self._helper:
+                self._helper.close()
+            self._acknowledged.close()
+            self._wake_up.close()
+            if self.failed is None:
+                self.ledger.close()
+            else:
+                self.ledger.store.close()
+
+    def _look(self) -> None:
+        """Something was put where the executing thread finds it, if it is still there."""
+        if self._ended:
+            self._answer_rest()
+        elif self._sleeping:
+            self.wake()
 
     # -- the executing thread
 
     def _execute(self) -> None:
-        finished = False
         try:
-            while not self._stopping or self._has_work():
+            while self.failed is None and (not self._stopping or self._has_work()):
                 self._wait()
                 self._intake()
                 self._start_checks()
                 self._finish_checks()
                 self._run_block()
                 self._answer()
-            finished = True
-        finally:                          # nothing may be ordered after a failure: stop, and tell who waits
-            if not finished:
-                self._fail(sys.exc_info()[1])
+        except Failed as error:           # of the disk, the helper: it says what to do
+            self._stop(error)
+        except BaseException as error:    # a bug: with its traceback
+            self._stop(error)
+            raise
+        finally:                          # what is written may still be synced and told; the rest is not known
+            self._to_sync.put(None)
+            self._syncer.join()
+            self._ended = True
+            self._answer_rest()
 
     def _has_work(self) -> bool:
         return bool(self._inbox or self._queue or self._verifying or self._ready or self._asked)
@@ -208,41 +265,39 @@ class Embedded:
         """Answer what was asked, once nothing that the ledger shows could still be lost."""
         if not self._asked:
             return
-        synced = threading.Event()
-        self._to_sync.put(synced)
-        while not synced.wait(1.0):
-            if self.failed is not None:
-                return
+        self._all_synced.clear()
+        if self.failed is None:
+            self._to_sync.put(self._all_synced)
+            self._all_synced.wait()
+        if self.failed is not None:
+            return
         for _ in range(len(self._asked)):
-            question, answer = self._asked.popleft()
-            try:
-                answer.set_result(question(self.ledger))
-            except (Failed, Refused) as error:      # the question's own answer; anything else is ours: stop
-                answer.set_exception(error)
+            self._asked.popleft().answer_from(self.ledger)
 
     def _wait(self) -> None:
         """Sleep until there is something to do: bytes, verified signatures, a due timer, the end."""
-        busy = self._inbox or self._queue or self._ready
-        descriptors = [self._wake_read]
+        descriptors = [self._wake_up.fileno()]
         if self._verifying and self._helper:
             descriptors.append(self._helper.fileno())
-        if busy and not (self._verifying and not self._inbox and not self._ready):
-            timeout: float | None = 0.0
-        else:
-            timeout = self._until_next_timer()
+        timeout = self._until_next_timer() if self._is_idle() else 0.0
         self._sleeping = True
-        if self._inbox or self._asked or self._stopping:
+        if not self._is_idle():           # again: whoever came before `_sleeping` was set did not wake us
             timeout = 0.0
         readable, _, _ = select.select(descriptors, [], [], timeout)
         self._sleeping = False
-        if self._wake_read in readable:
-            os.read(self._wake_read, 4096)
+        if self._wake_up.fileno() in readable:
+            self._wake_up.receive()
 
-    def _until_next_timer(self) -> float | None:
+    def _is_idle(self) -> bool:
+        if self._inbox or self._asked or self._ready or self.failed is not None:
+            return False
+        return bool(self._verifying) or not (self._queue or self._stopping)
+
+    def _until_next_timer(self) -> float:
         due_ms = self.ledger.next_due_ms()
         if due_ms is None:
-            return None
-        return min(max(due_ms - self.clock.now_ms(), 0) / 1000, 3600.0)
+            return LONGEST_SLEEP_S
+        return min(max(due_ms - self.clock.now_ms(), 0) / 1000, LONGEST_SLEEP_S)
 
     def _now_ms(self) -> int:
         return max(self.ledger.time_ms, self.clock.now_ms())
@@ -250,54 +305,64 @@ class Embedded:
     def _intake(self) -> None:
         """Read what came in, refuse what is no transaction, queue the rest by who pays."""
         now_ms = self._now_ms()
-        refused: list[tuple[Waiting, Failed]] = []
+        refused: _Refused = []
         for _ in range(min(len(self._inbox), INTAKE_MAX)):
-            raw, waiting = self._inbox.popleft()
+            raw, number = self._inbox.popleft()
             try:
                 tx = self.reader.read(raw)
                 check_window(tx, now_ms)
             except NotIncludable as error:
-                refused.append((waiting, error))
+                refused.append((number, error))
                 continue
+            first = tx.signers[0].account
             if all([spec.unsponsored for spec in tx.specs]):
-                room = self._queue.put_in_lane((tx, waiting))
+                room = self._queue.put_in_lane(first, (tx, number))
             else:
-                row = self.ledger.row(ACCOUNTS, tx.signers[0].account)
-                room = self._queue.put(row.payer if row else tx.signers[0].account, (tx, waiting))
+                row = self.ledger.row(ACCOUNTS, first)
+                room = self._queue.put(row.payer if row else first, (tx, number))
             if not room:
-                refused.append((waiting, Busy(EngineCode.QUEUE_FULL)))
-        _deliver(refused)
+                refused.append((number, Busy(EngineCode.QUEUE_FULL)))
+        self._refuse(refused)
 
     def _start_checks(self) -> None:
         """Send signatures to be verified; a handful is verified at once."""
-        while len(self._queue) and len(self._verifying) < 4:
-            refused: list[tuple[Waiting, Failed]] = []
+        while self._queue and len(self._verifying) < CHUNKS_VERIFYING_MAX:
+            refused: _Refused = []
             chunk: list[_Admitted] = []
             now_ms = self._now_ms()
-            for tx, waiting in self._queue.take(SIGNATURE_CHUNK_MAX):
+            for tx, number in self._queue.take(SIGNATURE_CHUNK_MAX):
                 try:
-                    chunk.append(_Admitted(tx, waiting, prepare(tx, self.ledger, now_ms)))
+                    chunk.append(_Admitted(tx, number, prepare(tx, self.ledger, now_ms)))
                 except NotIncludable as error:
-                    refused.append((waiting, error))
-            _deliver(refused)
+                    refused.append((number, error))
+            self._refuse(refused)
             count = sum([len(one.checks) for one in chunk])
             if count <= INLINE_CHECKS_MAX and not self._verifying:
                 self._take_verdicts(chunk, [hold(one.checks) for one in chunk])
             elif chunk:
-                if self._helper is None:
-                    self._helper = Helper()
-                self._helper.send([check for one in chunk for check in one.checks])
                 self._verifying.append(chunk)
+                self._send(chunk)
+
+    def _send(self, chunk: list[_Admitted]) -> None:
+        if self._helper is None:
+            self._helper = Helper()
+        try:
+            self._helper.send([check for one in chunk for check in one.checks])
+        except BrokenPipeError:
+            self._do_without(self._helper)
 
     def _finish_checks(self) -> None:
         while self._verifying and self._helper:
             if not select.select([self._helper.fileno()], [], [], 0)[0]:
                 return
-            chunk = self._verifying.popleft()
+            chunk = self._verifying[0]
             count = sum([len(one.checks) for one in chunk])
             answer = self._helper.receive(count)
             if len(answer) < count:
-                raise Failed(EngineCode.HELPER_ENDED)
+                self._do_without(self._helper)
+                return
+            self._helper_deaths = 0
+            self._verifying.popleft()
             at = 0
             verdicts = []
             for one in chunk:
@@ -305,14 +370,32 @@ class Embedded:
                 at += len(one.checks)
             self._take_verdicts(chunk, verdicts)
 
+    def _do_without(self, helper: Helper) -> None:
+        """It was killed: verify here what it had, and start another when there is more.
+
+        Errors  Failed HELPER_ENDED when it keeps dying.
+        """
+        helper.close()
+        self._helper = None
+        self._helper_deaths += 1
+        if self._helper_deaths == HELPER_DEATHS_MAX:
+            raise Failed(EngineCode.HELPER_ENDED)
+        while self._verifying:
+            chunk = self._verifying.popleft()
+            self._take_verdicts(chunk, [hold(one.checks) for one in chunk])
+
     def _take_verdicts(self, chunk: list[_Admitted], verdicts: list[bool]) -> None:
-        refused: list[tuple[Waiting, Failed]] = []
+        refused: _Refused = []
         for one, good in zip(chunk, verdicts, strict=True):
             if good:
                 self._ready.append(one)
             else:
-                refused.append((one.waiting, NotIncludable(KernelCode.SIGNATURE_NOT_VALID)))
-        _deliver(refused)
+                refused.append((one.number, NotIncludable(KernelCode.SIGNATURE_NOT_VALID)))
+        self._refuse(refused)
+
+    def _refuse(self, refused: _Refused) -> None:
+        if refused:
+            self._to_sync.put(refused)
 
     def _run_block(self) -> None:
         """Execute what is verified, and due timers; write the block and hand it to the syncer."""
@@ -320,25 +403,24 @@ class Embedded:
         due_ms = self.ledger.next_due_ms()
         if not self._ready and (due_ms is None or due_ms > now_ms):
             return
-        txs, waiting = self._take_block(now_ms)
+        txs, numbers = self._take_block(now_ms)
         applied = self.ledger.executor.apply(self.ledger, self.ledger.height + 1, now_ms, txs)
         if applied.appended is None:
             return
         checkpoint = note.sign(note.Checkpoint(origin(self.chain), applied.appended.size, applied.appended.root),
                                self._key_name, self._key)
-        self.ledger.write(applied, checkpoint)
-        found = []
-        for outcome in applied.outcomes:
-            if outcome.tx is not None:
-                found.append((outcome.index, waiting.pop(outcome.tx.id)))
         self._room.acquire()
-        self._to_sync.put(Written(applied, checkpoint, found))
+        if self.failed is not None:       # a sync failed: nothing may be written after it
+            return
+        self.ledger.write(applied, checkpoint)
+        found = [(outcome.index, numbers[outcome.tx.id]) for outcome in applied.outcomes if outcome.tx is not None]
+        self._to_sync.put(_Written(applied, checkpoint, found))
 
-    def _take_block(self, now_ms: int) -> tuple[list[Tx], dict[bytes, Waiting]]:
+    def _take_block(self, now_ms: int) -> tuple[list[Tx], dict[bytes, int]]:
         """The next block's transactions: still in their window, none twice."""
         txs: list[Tx] = []
-        waiting: dict[bytes, Waiting] = {}
-        refused: list[tuple[Waiting, Failed]] = []
+        numbers: dict[bytes, int] = {}
+        refused: _Refused = []
         size = 0
         taken = 0
         for one in self._ready:
@@ -347,96 +429,102 @@ class Embedded:
             taken += 1
             tx = one.tx
             if tx.expires_at_ms <= now_ms:
-                refused.append((one.waiting, NotIncludable(KernelCode.TX_EXPIRED)))
-            elif tx.id in waiting or self.ledger.executed(tx.minute, tx.short_id):
-                refused.append((one.waiting, NotIncludable(KernelCode.ALREADY_EXECUTED)))
+                refused.append((one.number, NotIncludable(KernelCode.TX_EXPIRED)))
+            elif tx.id in numbers or self.ledger.executed(tx.minute, tx.short_id):
+                refused.append((one.number, NotIncludable(KernelCode.ALREADY_EXECUTED)))
             else:
                 txs.append(tx)
-                waiting[tx.id] = one.waiting
+                numbers[tx.id] = one.number
                 size += len(tx.raw)
         del self._ready[:taken]
-        _deliver(refused)
-        return txs, waiting
+        self._refuse(refused)
+        return txs, numbers
 
     # -- the syncing thread
 
     def _sync(self) -> None:
-        finished = False
         try:
-            while not finished:
-                blocks = [self._to_sync.get()]
+            last = False
+            while not last:
+                found = [self._to_sync.get()]
                 while not self._to_sync.empty():
-                    blocks.append(self._to_sync.get())
-                written = [block for block in blocks if isinstance(block, Written)]
+                    found.append(self._to_sync.get())
+                written = [one for one in found if isinstance(one, _Written)]
                 if written:
                     self.ledger.store.sync()
                     self._acknowledge(written)
-                for block in blocks:
-                    if isinstance(block, threading.Event):
-                        block.set()
-                finished = None in blocks
-        finally:                          # a failed sync: nobody hears of these blocks, the node stops
-            if not finished:
-                self._fail(sys.exc_info()[1])
+                for one in found:
+                    if isinstance(one, list):
+                        self._tell(one)
+                    elif isinstance(one, threading.Event):
+                        one.set()
+                last = None in found
+        except Failed as error:           # a failed sync: nobody hears of these blocks
+            self._stop(error)
+        except BaseException as error:
+            self._stop(error)
+            raise
 
-    def _acknowledge(self, written: list[Written]) -> None:
+    def _acknowledge(self, written: list[_Written]) -> None:
         """The blocks are durable: note it, move the tip, tell everyone who waits."""
         last = written[-1].applied
         self._acknowledged.note(last.height)
         self.synced_height = last.height
         self.synced_at_ms = self.clock.monotonic_ms()
-        results: list[tuple[Waiting, Result]] = []
+        results: list[tuple[int, Result]] = []
         for block in written:
+            self._room.release()
             applied = block.applied
-            for index, waiting in block.waiting:
+            for index, number in block.numbers:
                 outcome = applied.outcomes[index]
-                results.append((waiting, Committed(
+                results.append((number, Committed(
                     applied.height, index, applied.time_ms, outcome.code, outcome.tx.id,  # type: ignore[union-attr]
                     outcome.leaf, outcome.events, block.checkpoint, applied.appended)))  # type: ignore[arg-type]
-            self._room.release()
+        try:
             if self._on_block:
-                self._on_block(applied)
-        _deliver(results)
+                for block in written:
+                    self._on_block(block.applied)
+        finally:                          # it is durable, whatever a listener makes of it
+            self._tell(results)
 
-    def _fail(self, error: BaseException | None) -> None:
-        """Stop before lying: everybody who waits hears that it is not known what became of theirs."""
-        self.failed = error
-        stopped = Failed(EngineCode.ENGINE_STOPPED, str(error))
-        waiting = [one for _, one in self._inbox] + [one.waiting for one in self._ready]
-        waiting += [one.waiting for chunk in self._verifying for one in chunk]
-        waiting += [one for _, one in self._queue.take(2 * QUEUE_TXS_MAX)]
-        while not self._to_sync.empty():
-            block = self._to_sync.get()
-            if isinstance(block, Written):
-                waiting += [one for _, one in block.waiting]
-        self._inbox.clear()
-        _deliver([(one, stopped) for one in waiting])
+    # -- answers, and the end
+
+    def _tell(self, results: "list[tuple[int, Result]] | _Refused") -> None:
+        by_outlet: dict[int, tuple[Outlet, list[tuple[object, Result]]]] = {}
+        for number, result in results:
+            outlet, ticket = self._unanswered.pop(number)
+            by_outlet.setdefault(id(outlet), (outlet, []))[1].append((ticket, result))
+        with ExitStack() as everyone:     # one that raises keeps nobody else from hearing
+            for outlet, found in by_outlet.values():
+                everyone.callback(outlet.deliver, found)
+
+    def _stop(self, error: BaseException) -> None:
+        """Stop before lying: whichever thread failed, the other must neither go on nor wait for it."""
+        self.failed = self.failed or error
+        self._room.release()
+        self._all_synced.set()
+        self.wake()
+
+    def _stopped(self) -> Failed:
+        return Failed(EngineCode.ENGINE_STOPPED, str(self.failed or ""))
+
+    def _answer_rest(self) -> None:
+        """The engine has ended: whoever still waits hears that it is not known what became of theirs."""
+        stopped = self._stopped()
+        with ExitStack() as everyone:
+            for number in list(self._unanswered):
+                waiting = self._unanswered.pop(number, None)   # the thread that pops it answers it
+                if waiting is not None:
+                    everyone.callback(waiting.outlet.deliver, [(waiting.ticket, stopped)])
         while self._asked:
-            self._asked.popleft()[1].set_exception(stopped)
+            asked = _pop_left(self._asked)
+            if asked is not None:
+                asked.stop(stopped)
 
 
-def _deliver(results: list[tuple[Waiting, Result]] | list[tuple[Waiting, Failed]]) -> None:
-    by_outlet: dict[int, tuple[Outlet, list[tuple[object, Result]]]] = {}
-    for (outlet, ticket), result in results:
-        by_outlet.setdefault(id(outlet), (outlet, []))[1].append((ticket, result))
-    for outlet, found in by_outlet.values():
-        outlet.deliver(found)
-
-
-class _Acknowledged:
-    """The last acknowledged height, outside the store: a lower bound that a lost log tail cannot hide.
-
-    Written before each answer, not synced. A flipped last record of the log would else pass for a torn one.
-    """
-
-    def __init__(self, file: Path):
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        data = os.pread(self._descriptor, 8, 0)
-        self.height = int.from_bytes(data, "big") if len(data) == 8 else 0
-
-    def note(self, height: int) -> None:
-        os.pwrite(self._descriptor, height.to_bytes(8, "big"), 0)
-        self.height = height
-
-    def close(self) -> None:
-        os.close(self._descriptor)
+def _pop_left(asked: "deque[Asked[Any]]") -> "Asked[Any] | None":
+    """None when another thread was faster."""
+    try:
+        return asked.popleft()
+    except IndexError:
+        return None

@@ -1,53 +1,72 @@
-"""Waiting transactions: revocations first, then one from each member in turn. Full is said, never hidden."""
+"""Waiting transactions: revocations first, then one from each member in turn. Full is said, never hidden.
+
+Revocations have a lane of their own, in which subjects take turns as payers do outside it. It goes first,
+but while members wait it takes no more than half: no one may stand in the way of a revocation, and no flood
+of them in the way of everything else.
+"""
 
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
-from xinglin.base.limits import QUEUE_TXS_MAX, QUEUE_TXS_PER_MEMBER_MAX
+from xinglin.base.limits import LANE_PER_SUBJECT_DAY_MAX, QUEUE_TXS_MAX, QUEUE_TXS_PER_MEMBER_MAX
 
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
-    """A bounded queue per payer, taken from in turn; and one lane that no payer can fill."""
+class Turns(Generic[T]):
+    """Bounded queues, one from each in turn."""
 
-    def __init__(self, total_max: int = QUEUE_TXS_MAX, per_payer_max: int = QUEUE_TXS_PER_MEMBER_MAX):
+    def __init__(self, total_max: int, each_max: int):
         self._total_max = total_max
-        self._per_payer_max = per_payer_max
-        self._lane: deque[T] = deque()
-        self._by_payer: OrderedDict[bytes, deque[T]] = OrderedDict()
+        self._each_max = each_max
+        self._queues: OrderedDict[bytes, deque[T]] = OrderedDict()
         self._waiting = 0
 
     def __len__(self) -> int:
-        return self._waiting + len(self._lane)
+        return self._waiting
 
-    def put(self, payer: bytes, item: T) -> bool:
+    def put(self, whose: bytes, item: T) -> bool:
         """Whether there was room."""
-        waiting = self._by_payer.get(payer)
-        if self._waiting >= self._total_max or (waiting and len(waiting) >= self._per_payer_max):
+        queue = self._queues.get(whose)
+        if self._waiting >= self._total_max or (queue and len(queue) >= self._each_max):
             return False
-        if waiting is None:
-            waiting = self._by_payer[payer] = deque()
-        waiting.append(item)
+        if queue is None:
+            queue = self._queues[whose] = deque()
+        queue.append(item)
         self._waiting += 1
         return True
 
-    def put_in_lane(self, item: T) -> bool:
+    def take(self, most: int) -> list[T]:
+        taken: list[T] = []
+        while self._queues and len(taken) < most:
+            whose, queue = self._queues.popitem(last=False)
+            taken.append(queue.popleft())
+            if queue:
+                self._queues[whose] = queue
+        self._waiting -= len(taken)
+        return taken
+
+
+class FairQueue(Generic[T]):
+    """A bounded queue per payer, taken from in turn; and a lane that no payer can fill."""
+
+    def __init__(self, total_max: int = QUEUE_TXS_MAX, per_payer_max: int = QUEUE_TXS_PER_MEMBER_MAX,
+                 per_subject_max: int = LANE_PER_SUBJECT_DAY_MAX):
+        self._lane: Turns[T] = Turns(total_max, per_subject_max)
+        self._payers: Turns[T] = Turns(total_max, per_payer_max)
+
+    def __len__(self) -> int:
+        return len(self._payers) + len(self._lane)
+
+    def put(self, payer: bytes, item: T) -> bool:
+        """Whether there was room."""
+        return self._payers.put(payer, item)
+
+    def put_in_lane(self, subject: bytes, item: T) -> bool:
         """Whether there was room in the lane of unsponsored messages."""
-        if len(self._lane) >= self._total_max:
-            return False
-        self._lane.append(item)
-        return True
+        return self._lane.put(subject, item)
 
     def take(self, most: int) -> list[T]:
-        """The next items, at most `most`: the lane first, then payers in turn."""
-        taken: list[T] = []
-        while self._lane and len(taken) < most:
-            taken.append(self._lane.popleft())
-        while self._by_payer and len(taken) < most:
-            payer, waiting = self._by_payer.popitem(last=False)
-            taken.append(waiting.popleft())
-            self._waiting -= 1
-            if waiting:
-                self._by_payer[payer] = waiting
-        return taken
+        """The next items, at most `most`."""
+        taken = self._lane.take(max(most // 2, most - len(self._payers)))
+        return taken + self._payers.take(most - len(taken))

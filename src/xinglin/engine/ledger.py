@@ -5,17 +5,19 @@ crash keeps whole blocks or none. Blocks are written in order and synced later, 
 `store.sync()`: until then nobody may hear of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, invariant
+from xinglin.base.check import Failed, InvariantBroken, invariant
 from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite
 from xinglin.base.history import Appended, Frontier, FrontierRow, leaf_hash
 from xinglin.base.ids import Hash
+from xinglin.base.limits import EVENT_BYTES_MAX
 from xinglin.base.units import Height, Index, Millis
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, History
@@ -51,7 +53,7 @@ class BlockRow(Struct, tag="xinglin.block/1"):
     time_ms: Millis
     first: Index                   # of its leaves in the history tree
     leaves: Annotated[tuple[Annotated[bytes, Meta(max_length=1024)], ...], Meta(max_length=10_000)]
-    events: Annotated[tuple[Annotated[bytes, Meta(max_length=8192)], ...], Meta(max_length=10_000)]
+    events: Annotated[tuple[Annotated[bytes, Meta(max_length=EVENT_BYTES_MAX)], ...], Meta(max_length=10_000)]
     closing: Annotated[bytes, Meta(max_length=1024)]
     checkpoint: Annotated[bytes, Meta(max_length=16 * 1024)]
 
@@ -90,14 +92,28 @@ class Ledger:
     # -- opening
 
     @classmethod
-    def create(cls, folder: Path, manifest: Manifest, modules: ModuleSet) -> "Ledger":
-        """Write height 0. Errors  Failed HOME_NOT_EMPTY, MODULES_DIFFER."""
-        store = Store.open(folder)
-        if store.get(META_TIP) is not None:
-            store.close()
-            raise Failed(EngineCode.HOME_NOT_EMPTY)
+    def create(cls, folder: Path, manifest: Manifest, modules: ModuleSet,
+               before: Callable[[], None] | None = None) -> "Ledger":
+        """Write height 0, and before it do what a ledger cannot be without.
+
+        Errors  Failed HOME_NOT_EMPTY, MODULES_DIFFER, the store's own and those of `before`.
+        """
         hashes = hash_suite(manifest)
         _check_modules(manifest, modules)
+        store = Store.open(folder)
+        try:
+            if store.get(META_TIP) is not None:
+                raise Failed(EngineCode.HOME_NOT_EMPTY)
+            if before:
+                before()
+            return cls._found(folder, store, manifest, modules, hashes)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def _found(cls, folder: Path, store: Store, manifest: Manifest, modules: ModuleSet,
+               hashes: HashSuite) -> "Ledger":
         empty = TipRow(height=0, time_ms=manifest.started_ms, state_root=bytes(32), app_hash=bytes(32),
                        frontier=Frontier().to_row())
         ledger = cls(folder, store, manifest, modules, empty)
@@ -127,9 +143,12 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        self.store.sync()
-        self.tree.snapshot()
-        self.store.close()
+        """Errors  Failed DISK_FULL, STORE_NOT_USABLE; the store is closed all the same."""
+        try:
+            self.store.sync()
+            self.tree.snapshot()
+        finally:
+            self.store.close()
 
     def _tail_leaves(self, height: int, size: int) -> list[bytes]:
         """Hashes of the leaves since the last full tile, from the last blocks."""
@@ -197,7 +216,8 @@ class Ledger:
     def write(self, applied: Applied, checkpoint: bytes) -> None:
         """Put a block into the store, unsynced, and move on to it."""
         appended = applied.appended
-        invariant(appended is not None, "a written block has leaves")
+        if appended is None:
+            raise InvariantBroken("a written block has leaves")
         batch = self._batch
         self._write_rows(applied, batch)
         outcomes = applied.outcomes

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterable
 from typing import IO
 
-from xinglin.base.check import SignatureInvalid
+from xinglin.base.check import Failed, SignatureInvalid
 from xinglin.base.crypto import SignatureSuite, verify
+from xinglin.engine.codes import EngineCode
 from xinglin.kernel.tx import Check
 
 _COUNT = struct.Struct(">I")
@@ -32,38 +33,61 @@ def hold(checks: Iterable[Check]) -> bool:
 
 
 class Helper:
-    """The helper process. It reads a chunk, verifies it, answers, and ends when its pipe closes."""
+    """The helper process. It reads a chunk, verifies it, answers, and ends when its pipe closes.
+
+    It may be killed at any time: `send` then raises and `receive` is short, and whoever holds the chunk
+    verifies it elsewhere.
+    """
 
     def __init__(self) -> None:
-        read_requests, write_requests = os.pipe()
-        read_answers, write_answers = os.pipe()
-        self._process = subprocess.Popen([sys.executable, "-m", "xinglin.engine.signatures"],
-                                         stdin=read_requests, stdout=write_answers)
-        os.close(read_requests)
-        os.close(write_answers)
-        self._requests = open(write_requests, "wb")
-        self._answers = open(read_answers, "rb", buffering=0)
+        """Errors  Failed HELPER_ENDED when it cannot be started."""
+        read_requests, self._requests = os.pipe()
+        self._answers, write_answers = os.pipe()
+        # Its own session: an interrupt at the terminal is the node's to handle. Its modules come from where
+        # this process has them from, and never from the folder that it happens to be started in.
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "xinglin.engine.signatures"], stdin=read_requests,
+                stdout=write_answers, start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([folder for folder in sys.path if folder])})
+        except OSError as error:
+            self._close_pipes()
+            raise Failed(EngineCode.HELPER_ENDED, f"it cannot be started: {error.strerror}") from error
+        finally:
+            os.close(read_requests)
+            os.close(write_answers)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def fileno(self) -> int:
         """Readable when an answer is waiting."""
-        return self._answers.fileno()
+        return self._answers
 
     def send(self, checks: list[Check]) -> None:
+        """Errors  BrokenPipeError when the helper has died."""
         parts = [_COUNT.pack(len(checks))]
         for suite, key, message, signature in checks:
             parts.append(_CHECK.pack(suite, len(key), len(message), len(signature)))
             parts += (key, message, signature)
-        self._requests.write(b"".join(parts))
-        self._requests.flush()
+        data = memoryview(b"".join(parts))
+        while data:
+            data = data[os.write(self._requests, data):]
 
     def receive(self, count: int) -> bytes:
         """The answer to the oldest chunk sent, which had `count` checks; shorter if the helper died."""
-        return _read(self._answers.fileno(), count)
+        return _read(self._answers, count)
 
     def close(self) -> None:
-        self._requests.close()
+        """It holds nothing that could be lost, and a process forked meanwhile may hold its pipe open: so kill it."""
+        self._close_pipes()
+        self._process.kill()
         self._process.wait()
-        self._answers.close()
+
+    def _close_pipes(self) -> None:
+        os.close(self._requests)
+        os.close(self._answers)
 
 
 def _read(descriptor: int, wanted: int) -> bytes:
