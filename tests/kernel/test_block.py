@@ -1,0 +1,291 @@
+"""A block by hand, and what a block may and may not change."""
+
+import pytest
+
+from tables.probe import WITH_PROBE
+from worlds import STARTED_MS, World, content, named
+from xinglin.base import codec
+from xinglin.base.check import InvariantBroken
+from xinglin.base.crypto import SignatureSuite
+from xinglin.base.history import leaf_hash, tree_root
+from xinglin.base.limits import EVENT_BYTES_MAX, MESSAGES_PER_TX_MAX, TIMERS_PER_BLOCK_MAX
+from xinglin.kernel import executor, quota, replay
+from xinglin.kernel.accounts import ACCOUNTS, Custody
+from xinglin.kernel.outcome import Closing, Leaf, LeafKind, app_hash, events_hash
+from xinglin.kernel.state import Context, Overlay
+from xinglin.modules import access, consent, members
+from xinglin.modules.access import REQUESTS, RequestRow
+
+
+def test_a_block_by_hand_in_ten_lines() -> None:
+    world = World().furnished()
+    raw = world.transaction(world.grant("mei", "B", "g1", hours=24))
+    applied = world.block(raw)
+    (outcome,) = applied.outcomes
+    leaf = codec.decode(outcome.leaf, Leaf)
+    assert (leaf.kind, leaf.height, leaf.code) == (LeafKind.TX, applied.height, 0)
+    assert leaf.full_hash == world.hashes.digest(raw)
+    assert leaf.events_hash == events_hash(world.hashes, outcome.events)
+    assert world.row(consent.GRANTS, named("mei"), named("B")).grants[0].body == content("g1")
+    assert codec.decode(applied.closing, Closing).state_root == applied.state_root == world.ledger.state_root
+
+
+def test_the_app_hash_commits_to_history_state_and_rules_alone() -> None:
+    world = World()
+    leaves = []
+    for applied in (world.block(world.transaction(world.enrol_service("A", "A.service"))),
+                    world.block(world.transaction(world.register("A.service", "mei")))):
+        leaves += [*(outcome.leaf for outcome in applied.outcomes), applied.closing]
+        root = tree_root(world.hashes, leaves)
+        assert applied.appended is not None and applied.appended.root == root
+        assert applied.app_hash == app_hash(world.hashes, root, applied.state_root, world.manifest.module_set)
+
+
+def test_every_leaf_of_a_block_has_a_path_to_its_root() -> None:
+    world = World().furnished()
+    applied = world.block(*[world.transaction(world.request("B.doctor", "mei")) for _ in range(5)])
+    assert applied.appended is not None
+    for number, outcome in enumerate(applied.outcomes):
+        path = applied.appended.path(applied.appended.first + number)
+        assert path and leaf_hash(world.hashes, outcome.leaf) not in path
+
+
+@pytest.mark.parametrize("after_ms", [1, 1_000, 40 * 86_400_000])
+def test_a_block_in_which_nothing_happens_changes_nothing_at_all(after_ms: int) -> None:
+    world = World().furnished()
+    world.done(world.grant("mei", "B", "g1", hours=24 * 365))
+    before = (dict(world.ledger.rows), world.ledger.state_root, world.ledger.app_hash, world.ledger.height,
+              world.ledger.time_ms, world.ledger.frontier, world.ledger.replay_minutes())
+    applied = world.block(after_ms=after_ms)
+    assert not (applied.outcomes or applied.rows or applied.due or applied.replay or applied.dropped or applied.closing)
+    assert before == (world.ledger.rows, world.ledger.state_root, world.ledger.app_hash, world.ledger.height,
+                      world.ledger.time_ms, world.ledger.frontier, world.ledger.replay_minutes())
+
+
+def test_a_block_of_copies_of_an_executed_transaction_is_empty() -> None:
+    world = World().furnished()
+    raw = world.transaction(world.request("B.doctor", "mei"))
+    first = world.block(raw, raw, raw)
+    assert len(first.outcomes) == 1
+    assert world.events(access.Requested)[-1].number == 1
+
+
+def test_an_old_replay_bucket_goes_with_the_next_leaf_and_not_before() -> None:
+    world = World().furnished()
+    old = world.ledger.replay_minutes()
+    world.wait(3_600_000)
+    assert world.ledger.replay_minutes() == old
+    world.done(world.request("B.doctor", "mei"))
+    assert not set(old) & set(world.ledger.replay_minutes())
+    assert all(world.row(replay.REPLAY, minute) is None for minute in old)
+
+
+def test_a_bucket_lives_as_long_as_any_transaction_in_it_could() -> None:
+    world = World().furnished()
+    minute_end = STARTED_MS + 10 * 60_000
+    raw = world.transaction(world.request("B.doctor", "mei"), expires_at_ms=minute_end - 1)
+    world.block(raw)
+    world.done(world.request("B.doctor", "mei"))
+    world.block(world.transaction(world.request("B.doctor", "mei"), expires_at_ms=minute_end + 60_000),
+                after_ms=minute_end - 1 - world.time_ms)
+    assert world.ledger.executed(minute_end // 60_000 - 1, world.reader.read(raw).short_id)
+    world.done(world.request("B.doctor", "mei"))
+    assert minute_end // 60_000 - 1 not in world.ledger.replay_minutes()
+
+
+def test_an_id_of_two_signatures_is_executed_once() -> None:
+    """ML-DSA signs the same body differently each time; the id is the body's."""
+    world = World(suite=SignatureSuite.ED25519_ML_DSA_65).furnished()
+    one, two = (world.transaction(world.propose("A", "B", members.Motion.SUSPEND), nonce=bytes(16),
+                                  expires_at_ms=world.time_ms + 60_000) for _ in range(2))
+    assert one != two
+    assert len(world.block(one, two).outcomes) == 1
+
+
+# -- full transactions and rows
+
+
+def test_a_full_transaction_of_the_longest_events_is_only_a_transaction() -> None:
+    """64 requests in one once outgrew the room for events, and stopped the node."""
+    world = World().furnished()
+    result = world.done(*[world.request("B.doctor", "mei")] * MESSAGES_PER_TX_MAX)
+    assert len(result.events) == MESSAGES_PER_TX_MAX
+    assert len(result.outcome.events) < EVENT_BYTES_MAX
+
+
+def test_a_motion_holds_the_votes_of_more_than_a_hundred_members() -> None:
+    """The 101st voter once outgrew the row, and stopped the node."""
+    world = World(founders=[f"M{number}" for number in range(100)])
+    world.plant(members.TALLY, (), members.TallyRow(active=200, admitted=200))
+    for number in range(100, 105):
+        world.plant(members.MEMBERS, (named(f"M{number}"),), world.row(members.MEMBERS, named("M0")))
+        account = world.row(ACCOUNTS, named("M0"))
+        world.plant(ACCOUNTS, (named(f"M{number}"),), type(account)(
+            kind=account.kind, payer=named(f"M{number}"), suspended=False, keys=account.keys))
+        world.keys[named(f"M{number}")] = world.key("M0")
+    world.plant(members.MOTIONS, (named("M0"), members.Motion.SUSPEND), members.MotionRow(
+        voters=tuple(named(f"M{number}") for number in range(1, 100))))
+    for number in range(100, 105):
+        event = world.done(world.vote(f"M{number}", "M0", members.Motion.SUSPEND)).event
+    assert event.votes == 104 and not event.carried
+
+
+def test_a_row_outside_its_type_stops_the_node_before_anything_is_kept() -> None:
+    world = World().furnished()
+    rule = world.modules.messages[consent.Grant]
+    world.modules.messages[consent.Grant] = type(rule)(
+        tag=rule.tag, module=rule.module, signed_by=rule.signed_by, introduces=None, unsponsored=False,
+        long_window=False, rule=lambda ctx, msg: _wrong(ctx, msg))
+    before = (dict(world.ledger.rows), world.ledger.app_hash)
+    with pytest.raises(InvariantBroken, match="outside its type"):
+        world.do(world.grant("mei", "B", "g1"))
+    assert before == (world.ledger.rows, world.ledger.app_hash)
+
+
+def _wrong(ctx: Context, msg: consent.Grant) -> consent.Granted:
+    ctx[consent.GRANTS].put((msg.subject, msg.grantee), consent.GrantsRow(changes=-1, grants=()))
+    return consent.Granted(subject=msg.subject, grantee=msg.grantee, grant_id=msg.grant_id, until_h=1, epoch=1,
+                           body=msg.body)
+
+
+def test_a_module_writes_only_its_own_tables() -> None:
+    world = World().furnished()
+    ctx = Context(Overlay(world.ledger), world.modules.owners, world.manifest.parameters, 1, STARTED_MS)
+    ctx.run_as("access")
+    for table in world.modules.tables.values():
+        handle = ctx[table]
+        row = next(iter(world.ledger.all_rows(table).values()), None)
+        if world.modules.owners[table.name] == "access" or row is None:
+            continue
+        key = next(iter(world.ledger.all_rows(table)))
+        with pytest.raises(InvariantBroken, match="does not own it"):
+            handle.put(key, row)
+        with pytest.raises(InvariantBroken, match="does not own it"):
+            handle.delete(key)
+
+
+def test_a_reading_outside_a_transaction_writes_nothing() -> None:
+    world = World().furnished()
+    with pytest.raises(InvariantBroken):
+        world.reading()[members.TALLY].put((), members.TallyRow(active=1, admitted=1))
+
+
+# -- timers
+
+
+def test_due_timers_are_bounded_in_a_block_and_the_rest_is_carried_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "TIMERS_PER_BLOCK_MAX", 3)
+    world = World().furnished()
+    world.done(world.grant("mei", "B", "g1"))
+    for _ in range(5):
+        world.done(world.request("B.doctor", "mei"))
+    assert [event.request for event in _breached(world, 61_000)] == [1, 2, 3]
+    assert world.do(world.deny("A.service", "mei", 5)).code == access.Refusal.REQUEST_NOT_OPEN
+    assert [event.request for event in world.events(access.Breached)] == [1, 2, 3, 4, 5]
+    assert _breached(world, 1_000) == []
+
+
+def _breached(world: World, ms: int) -> list[access.Breached]:
+    return [event for result in world.wait(ms) for event in result.events if isinstance(event, access.Breached)]
+
+
+def test_an_answer_is_late_when_its_time_is_past_and_not_when_the_timer_has_run(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "TIMERS_PER_BLOCK_MAX", 1)
+    world = World().furnished()
+    world.done(world.grant("mei", "B", "g1"))
+    for _ in range(3):
+        world.done(world.request("B.doctor", "mei"))
+    result = world.do(world.permit("A.service", "mei", 3, "g1", 1, for_ms=600_000), after_ms=61_000)
+    assert [event.request for event in world.events(access.Breached)] == [1]
+    assert world.row(REQUESTS, named("mei"), 3) is not None
+    assert result.code == access.Refusal.REQUEST_NOT_OPEN
+
+
+def test_a_thousand_timers_and_more_run_in_the_order_of_their_time_table_and_key() -> None:
+    world = World().furnished()
+    for number in range(1, TIMERS_PER_BLOCK_MAX + 11):
+        row = RequestRow(reader=named("B.doctor"), grantee=named("B"), grant_id=named("g"), key_hash=content("k"),
+                         body=content("b"), due_ms=world.time_ms + 1_000 - number % 7)
+        world.plant(REQUESTS, (named("mei"), number), row)
+    first = world.wait(2_000)
+    assert len(first) == TIMERS_PER_BLOCK_MAX
+    assert len(world.wait(1)) == 10
+    order = [(-(event.request % 7), event.request) for event in world.events(access.Breached)]
+    assert order == sorted(order) and len(order) == TIMERS_PER_BLOCK_MAX + 10
+    assert world.row(access.LOG, named("mei")).count == TIMERS_PER_BLOCK_MAX + 10
+
+
+def test_a_timer_that_finds_nothing_leaves_no_leaf() -> None:
+    world = World().furnished()
+    world.done(world.grant("mei", "B", "g1", hours=1))
+    world.done(world.revoke("mei", "B", "g1"))
+    height = world.ledger.height
+    assert world.wait(2 * 3_600_000) == []
+    assert world.ledger.height == height
+
+
+# -- who pays
+
+
+def test_refusals_of_modules_and_of_the_kernel_are_paid_for() -> None:
+    world = World(founders=("A", "B", "C")).furnished()
+    world.done(world.propose("A", "C", members.Motion.SUSPEND))
+    world.done(world.vote("B", "C", members.Motion.SUSPEND))
+    world.done(world.vote("C", "C", members.Motion.SUSPEND))
+    for message in (world.request("B.doctor", "nobody"), world.propose("C", "A", members.Motion.SUSPEND),
+                    world.request("C.doctor", "mei")):
+        result = world.do(message)
+        assert result.code and result.outcome.tx is not None
+        (used,) = world.row(quota.QUOTA).used
+        assert used.units == quota.cost(1, len(result.outcome.tx.raw))
+
+
+def test_what_a_second_does_not_use_is_gone_and_a_block_writes_one_row_for_all() -> None:
+    world = World().furnished()
+    world.block(*[world.transaction(world.request(who, "mei")) for who in ("B.doctor", "C.doctor")])
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 2, named("C"): 2}
+    world.block(world.transaction(world.request("B.doctor", "mei")), after_ms=1)
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 4, named("C"): 2}
+    world.done(world.request("C.doctor", "mei"))
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("C"): 2}
+
+
+def test_the_lane_counts_each_message_for_its_own_subject() -> None:
+    world = World().furnished()
+    world.do(world.revoke("mei", "B", "g1"), world.revoke("li", "B", "g1"), world.revoke("mei", "B", "g2"))
+    day = world.time_ms // 86_400_000
+    assert [world.row(quota.LANE, named(name), day).count for name in ("mei", "li")] == [2, 1]
+
+
+def test_the_lane_is_for_subjects_and_others_pay() -> None:
+    world = World().furnished()
+    world.do(world.revoke("B.doctor", "B", "g1"))
+    assert world.row(quota.LANE, named("B.doctor"), world.time_ms // 86_400_000) is None
+    assert world.row(quota.QUOTA).used[0].payer == named("B")
+
+
+# -- envelopes
+
+
+def test_an_envelope_names_who_signed_and_whose_hands_the_key_is_in() -> None:
+    world = World().furnished()
+    enrolled = world.done(world.enrol_staff("B", "B.nurse", members.Role.NURSE, Custody.SERVER))
+    assert enrolled.envelope.custody == (Custody.OWN, Custody.SERVER)
+    asked = world.done(world.request("B.nurse", "mei"))
+    assert asked.envelope.custody == (Custody.SERVER,)
+    refused = world.do(world.request("B.nurse", "nobody"))
+    assert refused.code and refused.envelope.custody == (Custody.SERVER,)
+    assert refused.events == ()
+
+
+def test_a_refusal_names_the_message_that_failed() -> None:
+    world = World().furnished()
+    result = world.do(world.grant("mei", "B", "g1"), world.grant("mei", "B", "g2"), world.grant("mei", "B", "g1"))
+    assert (result.envelope.failed, result.envelope.code) == (2, consent.Refusal.GRANT_ALREADY_EXISTS)
+    assert result.envelope.tags == ("consent.grant/1",) * 3
+    assert world.row(consent.GRANTS, named("mei"), named("B")) is None
+
+
+def test_another_set_of_modules_is_another_network() -> None:
+    assert World().network != World(modules=WITH_PROBE).network
