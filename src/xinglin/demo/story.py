@@ -334,9 +334,9 @@ ORDER: tuple[tuple[str, Callable[[Story], Held]], ...] = (
     ("no-personal-data", search_for_people), ("receipt", verify_the_receipt), ("absence", prove_absence))
 
 
-def found(path: Path, data: Path | None, started_ms: int) -> Story:
+def found(path: Path, data: Path | None, started_ms: int, hash_suite: str = "sha-256") -> Story:
     """The network, its people, and an empty wallet."""
-    home = Home.create(path, "demo", ORGANISATIONS, simulated=True, started_ms=started_ms)
+    home = Home.create(path, "demo", ORGANISATIONS, simulated=True, started_ms=started_ms, hash_suite=hash_suite)
     home.enrol_staff(home.organisation(XINGLIN), DOCTOR, DOCTOR_NAME, members.Role.PHYSICIAN)
     home.enrol_staff(home.organisation(PRACTICE), FAMILY_DOCTOR, FAMILY_DOCTOR_NAME, members.Role.PHYSICIAN)
     (path / "wallets").mkdir(mode=0o700)
