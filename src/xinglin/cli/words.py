@@ -19,9 +19,6 @@ class Words:
     cause: str
     fix: str
 
-    def __str__(self) -> str:
-        return f"{self.shown} {self.name}: {self.what} {self.fix}"
-
 
 @functools.cache
 def entries() -> dict[str, dict[str, str]]:
