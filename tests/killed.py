@@ -1,0 +1,100 @@
+"""A process that orders as fast as it can and is killed: what `tests/engine/test_kill.py` starts.
+
+Its modules are loaded once, by a server that forks: a hundred starts would else be a minute of imports.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from homes import Home
+from xinglin.base.check import Busy, Failed
+from xinglin.engine import embedded, store, tree
+from xinglin.engine.embedded import Committed
+
+THREADS = 4
+WINDOW = 24                        # transactions that a thread has under way
+
+
+class Ack(NamedTuple):
+    """What a client was told, written down before anything else happens."""
+
+    tx_id: bytes
+    height: int
+    index: int
+    leaf: bytes
+
+
+def start(folder: Path, seed: int) -> tuple[multiprocessing.Process, Connection]:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["killed"])
+    read, write = processes.Pipe(duplex=False)
+    process = processes.Process(target=run, args=(folder, seed, write))
+    process.start()
+    write.close()
+    return process, read
+
+
+def acknowledged(read: Connection) -> list[Ack]:
+    """All that came through the pipe until the process died; a torn last message was never sent whole."""
+    found: list[Ack] = []
+    try:
+        while True:
+            found += [Ack(*one) for one in read.recv()]
+    except (EOFError, OSError):
+        return found
+
+
+def run(folder: Path, seed: int, write: Connection) -> None:
+    """Order until killed. Small limits, in some of the runs, bring what is rare into every second."""
+    chance = random.Random(seed)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if chance.randrange(2):
+        store.STORE_WRITE_BUFFER_BYTES = 128 * 1024           # type: ignore[misc]
+        tree.TREE_JOURNAL_ENTRIES_MIN = 64                    # type: ignore[misc]
+    embedded.BLOCK_TXS_MAX = chance.choice((1, 8, 512))       # type: ignore[misc]
+    home = Home(folder)
+    told = threading.Lock()
+
+    def client(number: int) -> None:
+        names = [f"{member} {number}" for member in "ABC"]
+        try:
+            while True:
+                raws = [raw for name in names for raw in pair(home, told, name)][:WINDOW]
+                futures = [home.node.submit(raw) for raw in raws]
+                acks = [ack(future.result()) for future in futures]
+                with told:
+                    write.send(acks)
+        except (Busy, Failed):
+            return                        # closed under its hands
+
+    for number in range(THREADS):
+        threading.Thread(target=client, args=(number,), daemon=True).start()
+    if chance.randrange(4) == 0:
+        time.sleep(chance.random() / 10)
+        home.node.close()
+    signal.pause()
+
+
+def pair(home: Home, lock: threading.Lock, name: str) -> list[bytes]:
+    """A grant and its revocation for each of four organisations: the state stays small however long it goes on."""
+    with lock:                            # the world that signs is not for threads
+        return [home.raw(message) for grant in range(4) for message in (
+            home.world.grant("mei", name[0], f"{name} {grant}"), home.world.revoke("mei", name[0], f"{name} {grant}"))]
+
+
+def ack(committed: Committed) -> tuple[bytes, int, int, bytes]:
+    return committed.tx_id, committed.height, committed.index, committed.leaf
+
+
+def kill(process: multiprocessing.Process) -> None:
+    """End it and everything that it started."""
+    if process.pid is not None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
