@@ -14,10 +14,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from xinglin.base import sparse
+from xinglin.base import codec, sparse
 from xinglin.base.check import Failed, InvariantBroken
 from xinglin.base.crypto import HASH_SUITES, SHA256, SM3, HashSuite
 from xinglin.engine import tree as tree_module
+from xinglin.engine import tree_snapshot
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import BUCKETS, JOURNAL, Store
 from xinglin.engine.tree import SNAPSHOT_NAME, StateTree
@@ -101,7 +102,7 @@ class TreeMachine(RuleBasedStateMachine):
             file.unlink()
         elif file.exists() and loss != "nothing":
             data = bytearray(file.read_bytes())
-            if loss == "a byte of it":
+            if loss == "a byte of it" and data:
                 data[len(data) // 2] ^= 1
             elif loss == "its end":
                 del data[-7:]
@@ -235,6 +236,41 @@ def test_an_old_snapshot_whose_journal_is_gone_is_not_believed(tmp_path: Path) -
     assert tree.root == sparse.root_of(SHA256, model)
     assert update(store, tree, [(path, None) for path in model], 4) == sparse.EMPTY
     store.close()
+
+
+def test_a_gap_in_the_journal_is_noticed_though_the_root_stayed(tmp_path: Path) -> None:
+    store, tree, model = filled(tmp_path)
+    tree.snapshot()
+    shutil.copy(tmp_path / SNAPSHOT_NAME, tmp_path / "old")
+    update(store, tree, list(model.items()), 1)     # splits buckets, changes no row
+    update(store, tree, [], 2)
+    tree.snapshot()
+    store.close()
+    shutil.copy(tmp_path / "old", tmp_path / SNAPSHOT_NAME)
+    store = Store.open(tmp_path)
+    tree = StateTree.open(store, SHA256, tmp_path)
+    assert update(store, tree, [(path, None) for path in model], 3) == sparse.EMPTY
+    store.close()
+
+
+def test_the_snapshot_of_another_ledger_is_not_believed(tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        store, tree, model = filled(tmp_path / name, 60)
+        update(store, tree, [(hashed(name), hashed("row"))], 1)
+        tree.snapshot()
+        store.close()
+    shutil.copy(tmp_path / "theirs" / SNAPSHOT_NAME, tmp_path / "ours" / SNAPSHOT_NAME)
+    store = Store.open(tmp_path / "ours")
+    tree = StateTree.open(store, SHA256, tmp_path / "ours")
+    assert tree.root == sparse.root_of(SHA256, model | {hashed("ours"): hashed("row")})
+    tree.prove(hashed("ours"))
+    store.close()
+
+
+def test_a_snapshot_that_claims_to_be_huge_is_dropped_before_memory_is_taken(tmp_path: Path) -> None:
+    head = codec.encode(tree_snapshot.Header(suite=SHA256.name, height=0, buckets=2**32 - 1))
+    (tmp_path / "file").write_bytes(len(head).to_bytes(4, "big") + head + bytes(1_000))
+    assert tree_snapshot.read(tmp_path / "file", SHA256) is None
 
 
 def test_a_snapshot_of_another_hash_suite_is_not_believed(tmp_path: Path) -> None:
