@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
+from worlds import STARTED_MS, World
 from xinglin.engine.embedded import Committed
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.genesis import network_id
@@ -16,7 +17,6 @@ from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Message
 from xinglin.kernel.tx import Reader
 from xinglin.node import Node
-from worlds import STARTED_MS, World
 
 FURNISHED = ("A.service", "B.service", "A.doctor", "B.doctor", "C.doctor", "mei", "li", "zhao")
 CHECKPOINT_SEED = hashlib.sha256(b"key checkpoint").digest()     # of World's checkpoint key

@@ -403,9 +403,10 @@ class Embedded:
         due_ms = self.ledger.next_due_ms()
         if not self._ready and (due_ms is None or due_ms > now_ms):
             return
-        txs, numbers = self._take_block(now_ms)
+        txs, numbers, refused = self._take_block(now_ms)
         applied = self.ledger.executor.apply(self.ledger, self.ledger.height + 1, now_ms, txs)
         if applied.appended is None:
+            self._refuse(refused)
             return
         checkpoint = note.sign(note.Checkpoint(origin(self.chain), applied.appended.size, applied.appended.root),
                                self._key_name, self._key)
@@ -415,9 +416,10 @@ class Embedded:
         self.ledger.write(applied, checkpoint)
         found = [(outcome.index, numbers[outcome.tx.id]) for outcome in applied.outcomes if outcome.tx is not None]
         self._to_sync.put(_Written(applied, checkpoint, found))
+        self._refuse(refused)             # behind the block: it may hold what a copy was refused for
 
-    def _take_block(self, now_ms: int) -> tuple[list[Tx], dict[bytes, int]]:
-        """The next block's transactions: still in their window, none twice."""
+    def _take_block(self, now_ms: int) -> tuple[list[Tx], dict[bytes, int], _Refused]:
+        """The next block's transactions, still in their window, none twice; whose they are; who is refused."""
         txs: list[Tx] = []
         numbers: dict[bytes, int] = {}
         refused: _Refused = []
@@ -437,8 +439,7 @@ class Embedded:
                 numbers[tx.id] = one.number
                 size += len(tx.raw)
         del self._ready[:taken]
-        self._refuse(refused)
-        return txs, numbers
+        return txs, numbers, refused
 
     # -- the syncing thread
 
