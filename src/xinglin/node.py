@@ -21,7 +21,7 @@ from xinglin.engine import durable
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
-from xinglin.engine.ledger import Ledger
+from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
@@ -177,15 +177,23 @@ class Node:
     def rows(self, table: Table[Any], prefix: bytes = b"") -> list[tuple[tuple[Any, ...], Any]]:
         return self.ask(lambda ledger: list(ledger.scan_rows(table, prefix)))
 
+    def outcome(self, tx_id: TxId) -> Found | None:
+        """What came of an executed transaction."""
+        def found(ledger: Ledger) -> Found | None:
+            at = ledger.find(tx_id)
+            return None if at is None else self._found(at, ledger.block(at[0]))
+        return self.ask(found)
+
     def outcomes_about(self, some_id: bytes, after: tuple[int, int] = (0, 0), limit: int = 1000) -> list[Found]:
         """Outcomes about an id, oldest first. Whoever calls has made sure that the asker may know."""
         def found(ledger: Ledger) -> list[Found]:
-            return [self._found(ledger, *at) for at, _ in zip(ledger.about(some_id, after), range(limit),
-                                                              strict=False)]
+            ats = [at for at, _ in zip(ledger.about(some_id, after), range(limit), strict=False)]
+            blocks = {height: ledger.block(height) for height in dict.fromkeys(height for height, _ in ats)}
+            return [self._found(at, blocks[at[0]]) for at in ats]
         return self.ask(found)
 
-    def _found(self, ledger: Ledger, height: int, index: int) -> Found:
-        block = ledger.block(height)
+    def _found(self, at: tuple[int, int], block: BlockRow) -> Found:
+        height, index = at
         return Found(height, index, block.time_ms, block.leaves[index],
                      codec.decode(block.events[index], self.modules.events_type))
 

@@ -78,6 +78,13 @@ HEAD_CODES_MAX = 32               # principal codes of one record in its head, w
 REPORT_PROBLEMS_MAX = 1_000
 BODY_BYTES_MAX = 16 * 1024        # a consent or request body
 PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024
+SHELF_RECORDS_MAX = 20_000        # of which a holder keeps places, keys and nonces in memory: about 30 MB
+ANSWERS_SERVED_MAX = 1_000        # of which a holder keeps the tree in memory: hashes, no key
+MEMORY_IDLE_MS = 60_000           # what was not used for so long is let go of
+IMPORTS_UNDER_WAY_MAX = 256       # batches ordered and not yet durable; then the import waits
+BATCHES_PER_OWNER_MAX = 100_000   # imports of one patient: one a day for 270 years
+CHALLENGE_MS = 2 * 60_000         # from drawing a challenge to signing it
+CHALLENGES_PER_SUBJECT_MAX = 64   # signed in that time; nothing is kept of the others
 
 # -- client
 PASSPHRASE_BYTES_MAX = 1_024      # a pasted file is not a passphrase

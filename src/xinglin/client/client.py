@@ -11,8 +11,17 @@ from xinglin.client.signing import EXPIRES_IN_MS, sign
 from xinglin.client.transport import AsyncTransport, Transport
 from xinglin.kernel.module import Event, Message, ModuleSet, Table
 from xinglin.kernel.outcome import Envelope
-from xinglin.kernel.receipt import (Network, Receipt, StateProof, VerifiedReceipt, VerifiedRow, open_network,
-                                    read_file, verify_receipt, verify_state)
+from xinglin.kernel.receipt import (
+    Network,
+    Receipt,
+    StateProof,
+    VerifiedReceipt,
+    VerifiedRow,
+    open_network,
+    read_file,
+    verify_receipt,
+    verify_state,
+)
 
 Keys = Mapping[AccountId, SigningKey]
 
@@ -39,10 +48,16 @@ class _Verifying:
             self._network = open_network(manifest, self.pinned)
         return self._network
 
-    def _sign(self, network: Network, now_ms: int, messages: Sequence[Message], keys: Keys) -> tuple[bytes, TxId]:
-        return sign(network.id, network.hashes, self.modules, messages, keys, now_ms + EXPIRES_IN_MS)
+    def _sign(self, network: Network, expires_at_ms: int, messages: Sequence[Message],
+              keys: Keys) -> tuple[bytes, TxId]:
+        return sign(network.id, network.hashes, self.modules, messages, keys, expires_at_ms)
 
-    def _sent(self, tx_id: TxId, file: bytes) -> Sent:
+    def sent(self, tx_id: TxId, file: bytes) -> Sent:
+        """What the receipt file of this very transaction says.
+
+        Errors  NotVerified RECEIPT_OF_ANOTHER_TX and as `verify`; Failed with the refusing module's code, whose
+                `facts` hold the receipt.
+        """
         verified = self.verify(file)
         envelope = verified.events[0]
         if not isinstance(envelope, Envelope) or envelope.tx_id != tx_id:
@@ -77,14 +92,14 @@ class Client(_Verifying):
     def now_ms(self) -> int:
         return self._transport.now_ms()
 
-    def send(self, messages: Sequence[Message], keys: Keys) -> Sent:
+    def send(self, messages: Sequence[Message], keys: Keys, *, expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
         """Sign, order, verify the receipt.
 
         Errors  NotIncludable, Busy; NotVerified; Failed with the refusing module's code, whose `facts` hold the
                 refusal's own receipt.
         """
-        raw, tx_id = self._sign(self.network, self.now_ms(), messages, keys)
-        return self._sent(tx_id, self._transport.order(raw))
+        raw, tx_id = self._sign(self.network, self.now_ms() + expires_in_ms, messages, keys)
+        return self.sent(tx_id, self._transport.order(raw))
 
     def receipt(self, tx_id: TxId) -> VerifiedReceipt:
         return self.verify(self._transport.receipt(tx_id))
@@ -105,10 +120,10 @@ class AsyncClient(_Verifying):
     async def network(self) -> Network:
         return self._open(await self._transport.manifest())
 
-    async def send(self, messages: Sequence[Message], keys: Keys) -> Sent:
+    async def send(self, messages: Sequence[Message], keys: Keys, *, expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
         network = await self.network()
-        raw, tx_id = self._sign(network, await self._transport.now_ms(), messages, keys)
-        return self._sent(tx_id, await self._transport.order(raw))
+        raw, tx_id = self._sign(network, await self._transport.now_ms() + expires_in_ms, messages, keys)
+        return self.sent(tx_id, await self._transport.order(raw))
 
     async def receipt(self, tx_id: TxId) -> VerifiedReceipt:
         return self.verify(await self._transport.receipt(tx_id))

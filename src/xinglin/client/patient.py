@@ -5,32 +5,33 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from xinglin.base import codec
-from xinglin.base.check import NotFound
-from xinglin.base.crypto import SignatureSuite, SigningKey, key_hash
+from xinglin.base.check import NotFound, NotVerified
+from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID, AccountId, GrantId, MemberId, SubjectId
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.client import Client, Sent
 from xinglin.client.codes import ClientCode
 from xinglin.client.door import ClaimRequest, Door, SignedChallenge, Words
 from xinglin.client.signing import EXPIRES_IN_MS
-from xinglin.client.verify import Completeness
+from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
-from xinglin.kernel.module import Event
-from xinglin.kernel.receipt import StateProof, VerifiedRow
-from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer
-from xinglin.modules import consent, subjects
+from xinglin.kernel.module import Event, Message
+from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, tx_id
+from xinglin.modules import access, consent, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.modules.members import Role
 
-JITTER_MS = 30_000                 # wallets draw the expiry: a constant one would tell which wallet it is
+JITTER_MS = 30_000                 # wallets draw the expiry: a constant one would tell this device's clock, to the ms
 
 
 class History(NamedTuple):
-    """Everything ordered about a subject, and the file that proves nothing was left out."""
+    """Everything ordered about a subject until `as_of_ms`, and the file that proves nothing was left out."""
 
     entries: list[Event]
     words: list[Words]
     file: bytes
+    as_of_ms: int
 
 
 class Patient:
@@ -44,17 +45,18 @@ class Patient:
     def claim(self, door: Door, holder: MemberId, subject: SubjectId, code: str, label: str = "") -> bytes:
         """Take the subject into her own hands; the receipt file.
 
-        Errors  NotAuthorised CODE_NOT_VALID; Failed on a refusal.
+        Errors  NotAuthorised CODE_NOT_VALID; NotVerified when the receipt is not of this claim; Failed on a refusal.
         """
         network, key = self._client.network, self.key(subject)
         service, service_key = door.service()
         claim = subjects.Claim(service=service, subject=subject, suite=SignatureSuite.ED25519, key=key.public)
         body = codec.encode(Body(
-            network=network.id, expires_at_ms=self._expiry(), nonce=secrets.token_bytes(16), messages=(claim,),
-            signers=(Signer(account=service, key=service_key),
-                     Signer(account=subject, key=key_hash(network.hashes, key.suite, key.public)))))
+            network=network.id, expires_at_ms=self._client.now_ms() + _expires_in_ms(),
+            nonce=secrets.token_bytes(16), messages=(claim,), signers=(
+                Signer(account=service, key=service_key),
+                Signer(account=subject, key=key_hash(network.hashes, key.suite, key.public)))))
         file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
-        self._client.verify(file)
+        self._client.sent(tx_id(network.hashes, body), file)
         self.wallet.add_subject(WalletSubject(network=network.id, subject=subject, holder=holder, label=label))
         return file
 
@@ -70,36 +72,61 @@ class Patient:
         self.wallet.put_grant(GrantMade(network=network.id, subject=subject, grantee=grantee, grant_id=grant_id,
                                         body=body, nonce=opened.nonce))
         door.keep_consent(subject, grant_id, opened)
-        sent = self._client.send([consent.Grant(
+        sent = self._send(subject, consent.Grant(
             subject=subject, grantee=grantee, grant_id=grant_id,
             until_h=self._client.now_ms() // MS_PER_HOUR + hours,
-            body=commit(network.hashes, "consent-body", opened.nonce, body))], {subject: self.key(subject)})
+            body=commit(network.hashes, "consent-body", opened.nonce, body)))
         return grant_id, sent
 
     def revoke(self, subject: SubjectId, grant_id: GrantId) -> Sent:
         """Take a permission back; needs nobody's help. Errors  NotFound GRANT_NOT_IN_WALLET."""
         made = self.grant_made(subject, grant_id)
-        return self._client.send([consent.Revoke(subject=subject, grantee=made.grantee, grant_id=grant_id)],
-                                 {subject: self.key(subject)})
+        return self._send(subject, consent.Revoke(subject=subject, grantee=made.grantee, grant_id=grant_id))
+
+    def _send(self, subject: SubjectId, message: Message) -> Sent:
+        return self._client.send([message], {subject: self.key(subject)}, expires_in_ms=_expires_in_ms())
 
     def grant_made(self, subject: SubjectId, grant_id: GrantId) -> GrantMade:
         for made in self.wallet.grants:
-            if (made.subject, made.grant_id) == (subject, grant_id):
+            if (made.network, made.subject, made.grant_id) == (self._client.network.id, subject, grant_id):
                 return made
         raise NotFound(ClientCode.GRANT_NOT_IN_WALLET)
 
     def history(self, door: Door, subject: SubjectId) -> History:
-        """Who asked, who was answered, what, why, permitted or denied; complete, and proved so."""
+        """Who asked, who was answered, what, why, permitted or denied; complete, and proved so here and now.
+
+        Errors  NotVerified: entries or words are not the ones that were ordered; NotAuthorised CHALLENGE_NOT_MET.
+        """
         challenge = door.challenge(subject)
+        if (challenge.network, challenge.subject) != (self._client.network.id, subject):
+            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the challenge is for something else")
         entries, words, proof = door.history(SignedChallenge(
             challenge=challenge, signature=self.key(subject).sign(challenge.message())))
         file = codec.encode(Completeness(entries=tuple(codec.encode(entry) for entry in entries),
-                                         log=codec.decode(proof, StateProof)))
-        return History(entries, words, file)
+                                         log=read_file(proof, StateProof)))
+        verdict = verify_file(file, self._client.pinned, self._client.modules)
+        if verdict.facts["subject"] != subject.hex() or len(words) != len(entries):
+            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the list is of another subject, or lacks words")
+        for entry, one in zip(verdict.events, words, strict=True):
+            _check_words(verdict.network.hashes, entry, one)
+        return History([*verdict.events], words, file, verdict.time_ms)
 
     def prove_consent(self, subject: SubjectId, grantee: MemberId) -> tuple[VerifiedRow, bytes]:
         """The row of grants to an organisation, or that there is none; with the file to keep."""
         return self._client.prove(consent.GRANTS, (subject, grantee))
 
-    def _expiry(self) -> int:
-        return self._client.now_ms() + EXPIRES_IN_MS + secrets.randbelow(JITTER_MS)
+
+def _expires_in_ms() -> int:
+    return EXPIRES_IN_MS + secrets.randbelow(JITTER_MS)
+
+
+def _check_words(hashes: HashSuite, entry: Event, words: Words) -> None:
+    """What is opened is what the entry commits to. Nothing opened is "not stated", which is no lie."""
+    committed: list[tuple[str, Opened | None, bytes]] = []
+    if isinstance(entry, access.Requested):
+        committed = [("request-body", words.request, entry.body)]
+    elif isinstance(entry, access.Answered):
+        committed = [("inputs", words.inputs, entry.inputs), ("opening", words.opening, entry.opening)]
+    for kind, opened, commitment in committed:
+        if opened is not None and commit(hashes, kind, opened.nonce, opened.body) != commitment:
+            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, f"the {kind} of an entry")

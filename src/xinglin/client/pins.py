@@ -32,7 +32,7 @@ def read(folder: Path) -> dict[str, NetworkId]:
         return {}
     try:
         found = {str(chain): bytes.fromhex(network) for chain, network in json.loads(file.read_text()).items()}
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError, OSError):
         raise NotUnderstood(ClientCode.PIN_NOT_UNDERSTOOD, str(file)) from None
     if any(len(network) != 32 for network in found.values()):
         raise NotUnderstood(ClientCode.PIN_NOT_UNDERSTOOD, str(file))

@@ -19,7 +19,14 @@ from xinglin.client.codes import ClientCode
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Event, ModuleSet
 from xinglin.kernel.outcome import Envelope, TimerEnvelope
-from xinglin.kernel.receipt import (Network, Receipt, StateProof, read_file, verify_receipt, verify_state)
+from xinglin.kernel.receipt import (
+    Network,
+    Receipt,
+    StateProof,
+    read_file,
+    verify_receipt,
+    verify_state,
+)
 from xinglin.modules import access, consent
 
 EntryBytes = Annotated[bytes, Meta(max_length=2048)]
@@ -105,10 +112,10 @@ def _completeness(file: Completeness, pinned: NetworkId | None, modules: ModuleS
     verified = verify_state(file.log, pinned, modules)
     if verified.table is not access.LOG:
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "the proof is not of an access log")
-    entries: list[Event] = [read_file(data, access.Entry) for data in file.entries]
+    entries: list[access.Entry] = [read_file(data, access.Entry) for data in file.entries]
     subject = verified.key[0]
-    expected = verified.row or access.NO_ENTRIES
-    found = access.running_of(verified.network.hashes, entries)
+    expected = verified.row if isinstance(verified.row, access.LogRow) else access.NO_ENTRIES
+    found = access.running_of(verified.network.hashes, [*entries])
     if found.count != expected.count:
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, f"{found.count} entries, the ledger counts {expected.count}")
     if found != expected or any(entry.subject != subject or entry.number != at

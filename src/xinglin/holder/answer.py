@@ -2,27 +2,42 @@
 
 What was asked in words arrives before the request is ordered and is kept under the subject's key, for
 denied requests too. What was never delivered is denied.
+
+Permit and openings are written before the answer is ordered, in one transaction, so that no committed answer
+lacks them. A permit names that answer's transaction: nothing is released before it stands on the ledger.
+A denial names no grant and no epoch: which one was considered is finer than "no".
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.codec import Struct
 from xinglin.base.history import tree_root
-from xinglin.base.ids import NO_HASH, NO_ID, GrantId, Hash, MemberId, SubjectId
-from xinglin.base.limits import PERMIT_MS_MAX
+from xinglin.base.ids import NO_HASH, NO_ID, AccountId, GrantId, Hash, MemberId, SubjectId, TxId
+from xinglin.base.limits import BATCHES_PER_OWNER_MAX, PERMIT_MS_MAX
 from xinglin.base.units import MS_PER_MINUTE, U32, Epoch, Millis
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.holder import Holder
+from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.state import Reading
 from xinglin.modules import access, consent, members
-from xinglin.modules.decision import (RULE_VERSION, Cause, ConsentBody, Facts, Inputs, Judgement, Opened, Opening,
-                                      RequestBody, commit, decide, records_root)
+from xinglin.modules.decision import (
+    RULE_VERSION,
+    Cause,
+    ConsentBody,
+    Inputs,
+    Judgement,
+    Opened,
+    Opening,
+    RequestBody,
+    commit,
+    decide,
+    records_root,
+)
 from xinglin.vault.seal import new_nonce
 from xinglin.vault.wrap import PUBLIC_BYTES
 
@@ -48,11 +63,14 @@ class Place(Struct):
 class Permit(Struct, tag="xinglin.permit/1"):
     """What a release needs of a permitted answer."""
 
+    answer: TxId                   # counts only once this transaction stands on the ledger
+    reader: AccountId
     grantee: MemberId
     grant_id: GrantId
     epoch: Epoch
     expires_at_ms: Millis
     recipient: Annotated[bytes, Meta(max_length=PUBLIC_BYTES)]
+    batches: Annotated[tuple[Hash, ...], Meta(max_length=BATCHES_PER_OWNER_MAX)]   # roots that were judged
     parts: tuple[Place, ...]
     parts_root: Hash
 
@@ -60,6 +78,7 @@ class Permit(Struct, tag="xinglin.permit/1"):
 class Openings(Struct, tag="xinglin.openings/1"):
     """What opens an answer's commitments: `opening` for reader and patient, `inputs` for the patient."""
 
+    recipient: Annotated[bytes, Meta(max_length=PUBLIC_BYTES)]      # the reader's key; empty when it never came
     inputs: Opened
     opening: Opened
 
@@ -69,8 +88,38 @@ class Candidate(Struct):
 
     grant_id: GrantId
     epoch: Epoch
-    until_h: U32
     body: Hash
+
+
+class Asked(NamedTuple):
+    """An open request as the ledger has it, at one moment."""
+
+    number: int
+    row: access.RequestRow
+    role: members.Role
+    candidates: list[Candidate]    # none when the reader may not ask any more
+    batches: list[Hash]            # roots of the subject's batches
+
+
+class Judged(NamedTuple):
+    """What became of a request: the grant that opens something, what it opens, or why none does."""
+
+    grant: Candidate | None
+    judgement: Judgement
+    records: list[shelf.Record]    # all that the subject has
+    delivered: Delivered | None
+
+    @property
+    def permitted(self) -> bool:
+        return self.judgement.cause is Cause.PERMITTED
+
+    @property
+    def selected(self) -> list[shelf.Record]:
+        return [self.records[at] for at in self.judgement.selected]
+
+    def denied(self) -> "Judged":
+        """The same, when she took it back between the decision and its block."""
+        return self._replace(judgement=Judgement(cause=Cause.NO_BODY, selected=()))
 
 
 def deliver(holder: Holder, delivered: Delivered) -> None:
@@ -85,8 +134,9 @@ def deliver(holder: Holder, delivered: Delivered) -> None:
 
 
 def keep_consent(holder: Holder, subject: SubjectId, grant_id: GrantId, opened: Opened) -> None:
-    """Keep the body of a grant, handed over by the patient's wallet.
+    """Keep the body of a grant, handed over by the patient's wallet before she orders it.
 
+    Once the grant is on the ledger, where strangers read its id, only the body that it commits to is taken.
     Errors  NotFound SUBJECT_NOT_HELD, NotUnderstood BODY_DOES_NOT_MATCH.
     """
     holder.require_held(subject)
@@ -94,49 +144,73 @@ def keep_consent(holder: Holder, subject: SubjectId, grant_id: GrantId, opened: 
         codec.decode(opened.body, ConsentBody)
     except NotUnderstood:
         raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH) from None
+    commitment = commit(holder.node.hashes, "consent-body", opened.nonce, opened.body)
+    for _, row in holder.node.rows(consent.GRANTS, subject):
+        given = consent.find(row, grant_id)
+        if given is not None and given.body != commitment:
+            raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH)
     holder.put("consent", subject, grant_id, opened)
 
 
 def answer_open(holder: Holder) -> list[Committed]:
-    """Answer every open request about this holder's subjects."""
-    return [answer(holder, subject, number)
-            for (subject, number), _ in holder.node.rows(access.REQUESTS) if holder.holds(subject)]
+    """Answer every open request about this holder's subjects.
+
+    Errors  Failed, the first one met, once all were tried: one that cannot be answered holds up no other.
+    """
+    answered: list[Committed] = []
+    failed: list[Failed] = []
+    for (subject, number), _ in holder.node.rows(access.REQUESTS):
+        if holder.holds(subject):
+            try:
+                answered.append(answer(holder, subject, number))
+            except Failed as error:
+                if error.code is not HolderCode.REQUEST_NOT_KNOWN:      # another thread was quicker
+                    failed.append(error)
+    if failed:
+        raise failed[0]
+    return answered
 
 
 def answer(holder: Holder, subject: SubjectId, number: int) -> Committed:
     """Decide one open request and order the answer.
 
-    Errors  NotUnderstood REQUEST_NOT_KNOWN when it is not open; Failed from the ledger.
+    Errors  NotFound SUBJECT_NOT_HELD; NotUnderstood REQUEST_NOT_KNOWN when it is not open; Failed from the ledger.
     """
-    asked, role, candidates = holder.node.read(lambda ctx: _facts_of(ctx, subject, number))
-    found = shelf.newest(shelf.batches(holder, subject))
-    delivered = _delivered(holder, subject, asked)
-    grant, judgement = _judge(holder, subject, candidates, delivered, [one.shelved.facts for one in found], role)
-    try:
-        return _order(holder, subject, number, asked, role, grant, judgement, delivered, found)
-    except Failed as error:
-        if error.code is not access.Refusal.CONSENT_HAS_CHANGED:
-            raise
-    # She took it back between the decision and its block: then the answer is no.
-    denied = Judgement(cause=Cause.NO_BODY, selected=())
-    return _order(holder, subject, number, asked, role, grant, denied, delivered, found)
+    holder.require_held(subject)
+    with holder.turn(subject):     # two answers to one request would write over each other's openings
+        asked = _asked(holder, subject, number)
+        judged = _judge(holder, subject, asked)
+        try:
+            return _order(holder, subject, asked, judged)
+        except Failed as error:
+            if not (judged.permitted and _withdrawn(error)):
+                raise
+        return _order(holder, subject, asked, judged.denied())
 
 
-def _facts_of(ctx: Reading, subject: SubjectId, number: int) -> tuple[
-        access.RequestRow, members.Role, list[Candidate]]:
-    asked = ctx[access.REQUESTS].get((subject, number))
-    if asked is None:
-        raise NotUnderstood(HolderCode.REQUEST_NOT_KNOWN)
-    role = members.staff_of(ctx, asked.reader).role
-    live = consent.any_live(ctx, subject, asked.grantee)
-    return asked, role, [Candidate(grant_id=given.grant_id, epoch=given.epoch, until_h=given.until_h, body=given.body)
-                         for given in live if asked.grant_id in (NO_ID, given.grant_id)]
+def _withdrawn(error: Failed) -> bool:
+    """The ledger refuses the permit, not the answer: the grant, the reader or the time is no longer what it was."""
+    return error.code not in (access.Refusal.REQUEST_NOT_OPEN, access.Refusal.NOT_THE_HOLDER) and isinstance(
+        error.code, access.Refusal | members.Refusal)
+
+
+def _asked(holder: Holder, subject: SubjectId, number: int) -> Asked:
+    def look(ctx: Reading) -> Asked:
+        row = ctx[access.REQUESTS].get((subject, number)) if 0 < number < 2**32 else None
+        staff = ctx[members.STAFF].get((row.reader,)) if row else None
+        if row is None or staff is None:
+            raise NotUnderstood(HolderCode.REQUEST_NOT_KNOWN)
+        live = consent.any_live(ctx, subject, row.grantee) if staff.active else ()
+        return Asked(number, row, staff.role, [
+            Candidate(grant_id=given.grant_id, epoch=given.epoch, body=given.body)
+            for given in live if row.grant_id in (NO_ID, given.grant_id)], shelf.roots(ctx, subject))
+    return holder.node.read(look)
 
 
 def _delivered(holder: Holder, subject: SubjectId, asked: access.RequestRow) -> Delivered | None:
     """What was handed over for this request, if it is what the request commits to."""
     found = holder.get("delivered", subject, asked.body, Delivered)
-    if not isinstance(found, Delivered):
+    if found is None:
         return None
     hashes = holder.node.hashes
     right_key = access.key_hash(hashes, found.recipient) == asked.key_hash
@@ -145,76 +219,82 @@ def _delivered(holder: Holder, subject: SubjectId, asked: access.RequestRow) -> 
     return found if right_key and right_body and request.reader == asked.reader else None
 
 
-def _judge(holder: Holder, subject: SubjectId, candidates: list[Candidate], delivered: Delivered | None,
-           facts: list[Facts], role: members.Role) -> tuple[Candidate | None, Judgement]:
-    """The first grant that opens something, else the last one's cause."""
+def _judge(holder: Holder, subject: SubjectId, asked: Asked) -> Judged:
+    """By the first grant that opens something, else with the last one's cause."""
+    records = shelf.newest(shelf.batches(holder, subject, asked.batches))
+    delivered = _delivered(holder, subject, asked.row)
     grant: Candidate | None = None
     judgement = Judgement(cause=Cause.NO_BODY, selected=())
-    if delivered is None:
-        return (candidates[0] if candidates else None), judgement
-    request = codec.decode(delivered.request.body, RequestBody)
-    for grant in candidates:
-        body = consent_body(holder, subject, grant.grant_id, grant.body)
-        if isinstance(body, Cause):
-            judgement = Judgement(cause=body, selected=())
-            continue
-        judgement = decide(body, request, facts, role)
-        if judgement.cause is Cause.PERMITTED:
-            break
-    return grant, judgement
+    if delivered is not None:
+        request = codec.decode(delivered.request.body, RequestBody)
+        facts = [record.shelved.facts for record in records]
+        for grant in asked.candidates:
+            body = consent_body(holder, subject, grant.grant_id, grant.body)
+            if isinstance(body, Cause):
+                judgement = Judgement(cause=body, selected=())
+            else:
+                judgement = decide(body, request, facts, asked.role)
+            if judgement.cause is Cause.PERMITTED:
+                break
+    return Judged(grant, judgement, records, delivered)
 
 
 def consent_body(holder: Holder, subject: SubjectId, grant_id: GrantId, commitment: Hash) -> ConsentBody | Cause:
     """The body behind a grant's commitment, or why it cannot be judged."""
     opened = holder.get("consent", subject, grant_id, Opened)
-    if not isinstance(opened, Opened):
+    if opened is None:
         return Cause.NO_BODY
     if commit(holder.node.hashes, "consent-body", opened.nonce, opened.body) != commitment:
         return Cause.BODY_DOES_NOT_MATCH
-    return codec.decode(opened.body, ConsentBody)
+    body: ConsentBody = codec.decode(opened.body, ConsentBody)
+    return body
 
 
-def _order(holder: Holder, subject: SubjectId, number: int, asked: access.RequestRow, role: members.Role,
-           grant: Candidate | None, judgement: Judgement, delivered: Delivered | None,
-           found: list[shelf.Record]) -> Committed:
+def _order(holder: Holder, subject: SubjectId, asked: Asked, judged: Judged) -> Committed:
+    """Keep permit and openings, then order the answer that they belong to."""
     hashes, now_ms = holder.node.hashes, holder.node.now_ms()
-    selected = [found[at] for at in judgement.selected]
     places = tuple(Place(batch=record.batch.number, position=record.position, part=part)
-                   for record in selected for part in (shelf.HEAD, shelf.REST))
-    permitted = delivered is not None and grant is not None and bool(places)
-    parts_root = tree_root(hashes, [shelf.part_of(record.shelved, part).commitment for record in selected
-                                    for part in (shelf.HEAD, shelf.REST)]) if permitted else NO_HASH
-    expires_at_ms = now_ms + PERMIT_MS if permitted else 0
-    openings = _openings(holder, asked, role, grant, judgement, delivered, found, len(places), now_ms)
-    message = access.Answer(
-        service=holder.service, subject=subject, number=number,
-        decision=access.Decision.PERMIT if permitted else access.Decision.DENIED,
-        grant_id=grant.grant_id if grant else NO_ID, epoch=grant.epoch if grant else 0,
+                   for record in judged.selected for part in (shelf.HEAD, shelf.REST))
+    openings = _openings(holder, asked, judged, now_ms, len(places))
+    permit: Permit | None = None
+    grant, delivered = judged.grant, judged.delivered
+    if judged.permitted and grant is not None and delivered is not None:
+        permit = Permit(
+            answer=NO_HASH, reader=asked.row.reader, grantee=asked.row.grantee, grant_id=grant.grant_id,
+            epoch=grant.epoch, expires_at_ms=now_ms + PERMIT_MS, recipient=delivered.recipient,
+            batches=tuple(asked.batches), parts=places, parts_root=tree_root(hashes, [
+                shelf.part_of(record.shelved, part).commitment
+                for record in judged.selected for part in (shelf.HEAD, shelf.REST)]))
+    raw, tx_id = holder.signed(access.Answer(
+        service=holder.service, subject=subject, number=asked.number,
+        decision=access.Decision.PERMIT if permit else access.Decision.DENIED,
+        grant_id=permit.grant_id if permit else NO_ID, epoch=permit.epoch if permit else 0,
         inputs=commit(hashes, "inputs", openings.inputs.nonce, openings.inputs.body),
         opening=commit(hashes, "opening", openings.opening.nonce, openings.opening.body),
-        parts_root=parts_root, expires_at_ms=expires_at_ms)
-    name = number.to_bytes(4, "big")
-    holder.put("openings", subject, name, openings)
-    if permitted and delivered is not None and grant is not None:
-        holder.put("permit", subject, name, Permit(
-            grantee=asked.grantee, grant_id=grant.grant_id, epoch=grant.epoch, expires_at_ms=expires_at_ms,
-            recipient=delivered.recipient, parts=places, parts_root=parts_root))
-    else:
-        holder.cabinet.delete("permit", subject, name)
-    committed, _ = holder.order(message)
+        parts_root=permit.parts_root if permit else NO_HASH, expires_at_ms=permit.expires_at_ms if permit else 0))
+    name = asked.number.to_bytes(4, "big")
+    with holder.cabinet.transaction():
+        holder.put("openings", subject, name, openings)
+        if permit:
+            holder.put("permit", subject, name, structs.replace(permit, answer=tx_id))
+        else:
+            holder.cabinet.delete("permit", subject, name)
+    committed = holder.node.order(raw)
+    events_of(holder.node, committed)
     return committed
 
 
-def _openings(holder: Holder, asked: access.RequestRow, role: members.Role, grant: Candidate | None,
-              judgement: Judgement, delivered: Delivered | None, found: list[shelf.Record], parts: int,
-              now_ms: int) -> Openings:
-    facts = [codec.encode(record.shelved.facts) for record in found]
-    inputs = Inputs(rule_version=RULE_VERSION, request=asked.body, consent=grant.body if grant else NO_HASH,
-                    role=role, at_ms=now_ms, records=len(found),
-                    records_root=records_root(holder.node.hashes, facts), cause=judgement.cause)
-    scope = codec.decode(delivered.request.body, RequestBody).scope if delivered else ()
-    opening = Opening(available=bool(judgement.selected), scope=scope if judgement.selected else (), parts=parts)
-    return Openings(inputs=Opened(nonce=new_nonce(), body=codec.encode(inputs)),
+def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: int) -> Openings:
+    facts = [codec.encode(record.shelved.facts) for record in judged.records]
+    inputs = Inputs(rule_version=RULE_VERSION, request=asked.row.body,
+                    consent=judged.grant.body if judged.grant else NO_HASH,
+                    role=asked.role, at_ms=now_ms, records=len(facts),
+                    records_root=records_root(holder.node.hashes, facts), cause=judged.judgement.cause)
+    available, delivered = judged.permitted, judged.delivered
+    scope = codec.decode(delivered.request.body, RequestBody).scope if delivered and available else ()
+    opening = Opening(available=available, scope=scope, parts=parts)
+    return Openings(recipient=delivered.recipient if delivered else b"",
+                    inputs=Opened(nonce=new_nonce(), body=codec.encode(inputs)),
                     opening=Opened(nonce=new_nonce(), body=codec.encode(opening)))
 
 

@@ -1,7 +1,8 @@
 """The reader's side: hand over what is asked, order the request, fetch pages, check every part.
 
 A released part is believed only when its bytes and nonce give the commitment that stands both in the
-answer and, through its batch, on the ledger.
+answer and, through its batch, on the ledger. How many parts there are is in the answer's opening: fewer are
+noticed. Nothing is taken from the other holder's word, the answer itself neither: it is read on the own ledger.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotVerified, ProofInvalid
+from xinglin.base.check import Failed, NotAuthorised, NotVerified, ProofInvalid
 from xinglin.base.crypto import HashSuite, SigningKey
 from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
 from xinglin.base.ids import NO_ID, AccountId, GrantId, SubjectId, TxId
@@ -17,8 +18,8 @@ from xinglin.engine.embedded import Committed
 from xinglin.holder.answer import Delivered
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.fhir import Head
-from xinglin.holder.holder import events_of, order
-from xinglin.holder.release import Page, PageKeys, ReleasedPart, wrap_info
+from xinglin.holder.holder import order
+from xinglin.holder.release import Page, PageKeys, ReleasedPart, opening_info, wrap_info
 from xinglin.holder.shelf import HEAD, REST, part_context
 from xinglin.kernel.module import Event
 from xinglin.modules import access, records
@@ -26,7 +27,6 @@ from xinglin.modules.decision import Opened, Opening, RequestBody, ScopeItem, co
 from xinglin.node import Node
 from xinglin.vault.seal import new_nonce, open_sealed
 from xinglin.vault.wrap import RecipientKey
-
 
 E = TypeVar("E", bound=Event)
 
@@ -40,7 +40,8 @@ class Peer(Protocol):
 
     def page(self, subject: SubjectId, request: int, number: int) -> Page: ...
 
-    def opening(self, subject: SubjectId, request: int) -> Opened: ...
+    def opening(self, subject: SubjectId, request: int) -> bytes:
+        """An Opened, wrapped for the request's key."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,12 @@ def ask(node: Node, peer: Peer, subject: SubjectId, reader: AccountId, key: Sign
     requested = _one(events, access.Requested)
     if requested.denied:
         return Asked(subject, requested.number, requested.denied, committed.tx_id, recipient, None, None)
-    answered = peer.answer(subject, requested.number)
-    answer = _one(events_of(node, answered), access.Answered)
-    return Asked(subject, requested.number, 0, committed.tx_id, recipient, answer, answered.tx_id)
+    answer_tx = peer.answer(subject, requested.number).tx_id
+    outcome = node.outcome(answer_tx)
+    answer = _one(outcome.events if outcome else (), access.Answered)
+    if (answer.subject, answer.request) != (subject, requested.number):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "an answer to something else")
+    return Asked(subject, requested.number, 0, committed.tx_id, recipient, answer, answer_tx)
 
 
 def _one(events: Sequence[Event], type_: type[E]) -> E:
@@ -106,32 +110,42 @@ def fetch(node: Node, peer: Peer, asked: Asked, number: int) -> tuple[list[Verif
 
     Errors  NotAuthorised NOT_AVAILABLE; NotVerified PART_NOT_VERIFIED, WRAP_NOT_VALID, SEAL_NOT_VALID.
     """
+    return _fetch(node, peer, asked, number, opening(node, peer, asked).parts)
+
+
+def _fetch(node: Node, peer: Peer, asked: Asked, number: int, total: int) -> tuple[list[Verified], int]:
     page = peer.page(asked.subject, asked.number, number)
-    if (page.network, page.subject, page.request, page.page) != (node.network, asked.subject, asked.number, number):
+    per_page = node.manifest.parameters.page_parts
+    pages = -(-total // per_page)
+    if (page.network, page.subject, page.request, page.page, page.pages, page.parts_total) != (
+            node.network, asked.subject, asked.number, number, pages, total):
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a page of something else")
     info = wrap_info(node.network, asked.subject, asked.number, number)
-    keys = codec.decode(asked.recipient.unwrap(info, page.wrapped), PageKeys)
-    if len(keys.parts) != len(page.parts):
-        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "keys and parts differ in number")
-    roots = {key[1]: row for key, row in node.rows(records.BATCHES, asked.subject)}
+    keys: PageKeys = codec.decode(asked.recipient.unwrap(info, page.wrapped), PageKeys)
+    places = range(number * per_page, min((number + 1) * per_page, total))
+    if not len(keys.parts) == len(page.parts) == len(places):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "parts of the page are missing")
+    on_ledger = {key[1]: row for key, row in node.rows(records.BATCHES, asked.subject)}
     verified = []
-    for part, opener in zip(page.parts, keys.parts, strict=True):
+    for index, part, opener in zip(places, page.parts, keys.parts, strict=True):
+        if part.answer_index != index or part.part not in (HEAD, REST):
+            raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a part in the place of another")
         context = part_context(asked.subject, part.record_id, part.version, part.part)
         content = open_sealed(opener.key, context, part.sealed)
-        _verify(node.hashes, asked, page, part, commit(node.hashes, "part", opener.nonce, content),
-                roots.get(part.batch))
+        _verify(node.hashes, asked, total, part, commit(node.hashes, "part", opener.nonce, content),
+                on_ledger.get(part.batch))
         verified.append(Verified(part, content))
-    return verified, page.pages
+    return verified, pages
 
 
-def _verify(hashes: HashSuite, asked: Asked, page: Page, part: ReleasedPart, commitment: bytes,
+def _verify(hashes: HashSuite, asked: Asked, total: int, part: ReleasedPart, commitment: bytes,
             batch: records.BatchRow | None) -> None:
     """The part is in the answer, and its record is in the batch that stands on the ledger."""
     pair = [commitment, part.sibling] if part.part == HEAD else [part.sibling, commitment]
     try:
         if asked.answer is None or batch is None or batch.count != part.batch_size:
             raise ProofInvalid("no such answer, or no such batch on the ledger")
-        verify_inclusion(hashes, leaf_hash(hashes, commitment), part.answer_index, page.parts_total,
+        verify_inclusion(hashes, leaf_hash(hashes, commitment), part.answer_index, total,
                          list(part.answer_path), asked.answer.parts_root)
         verify_inclusion(hashes, leaf_hash(hashes, tree_root(hashes, pair)), part.position, part.batch_size,
                          list(part.batch_path), batch.root)
@@ -142,42 +156,52 @@ def _verify(hashes: HashSuite, asked: Asked, page: Page, part: ReleasedPart, com
 def fetch_all(node: Node, peer: Peer, asked: Asked) -> list[Received]:
     """Every page, joined into records.
 
-    Errors  as `fetch`; NotVerified PART_NOT_VERIFIED when parts are missing at the end.
+    Errors  as `fetch`; NotVerified PART_NOT_VERIFIED when something is missing at the end.
     """
+    total = opening(node, peer, asked).parts
     parts: list[Verified] = []
     number, pages = 0, 1
     while number < pages:
-        found, pages = fetch(node, peer, asked, number)
+        found, pages = _fetch(node, peer, asked, number, total)
         parts += found
         number += 1
-    if tree_size := len(parts):
-        indexes = [one.part.answer_index for one in parts]
-        if indexes != list(range(tree_size)):
-            raise NotVerified(HolderCode.PART_NOT_VERIFIED, "parts of the answer are missing")
     return join(parts)
 
 
 def join(parts: Sequence[Verified]) -> list[Received]:
-    """Heads with their rests, in order of release; a part whose other half is on another page is left out."""
+    """Heads with their rests, in order of release.
+
+    Errors  NotVerified PART_NOT_VERIFIED when a record lacks one of them.
+    """
     heads: dict[tuple[int, int], Head] = {}
-    found = []
+    found: dict[tuple[int, int], Received] = {}
     for part, content in parts:
         place = part.batch, part.position
         if part.part == HEAD:
             heads[place] = codec.decode(content, Head)
-        elif part.part == REST and place in heads:
-            found.append(Received(heads[place], content))
-    return found
+        elif place in heads:
+            found[place] = Received(heads[place], content)
+    if len(found) != len(heads) or 2 * len(found) != len(parts):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "half of a record is missing")
+    return list(found.values())
+
+
+def opening(node: Node, peer: Peer, asked: Asked) -> Opening:
+    """What the answer says to the reader, checked against its commitment.
+
+    Errors  NotAuthorised NOT_AVAILABLE when there is no answer; NotVerified PART_NOT_VERIFIED, WRAP_NOT_VALID.
+    """
+    if asked.answer is None:
+        raise NotAuthorised(HolderCode.NOT_AVAILABLE)
+    info = opening_info(node.network, asked.subject, asked.number)
+    wrapped = peer.opening(asked.subject, asked.number)
+    opened: Opened = codec.decode(asked.recipient.unwrap(info, wrapped), Opened)
+    if commit(node.hashes, "opening", opened.nonce, opened.body) != asked.answer.opening:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "the opening is another one")
+    said: Opening = codec.decode(opened.body, Opening)
+    return said
 
 
 def available(node: Node, peer: Peer, asked: Asked) -> bool:
-    """What the holder's opening for the reader says; checked against the answer's commitment.
-
-    Errors  NotVerified PART_NOT_VERIFIED when the opening is not the committed one.
-    """
-    if asked.answer is None:
-        return False
-    opened = peer.opening(asked.subject, asked.number)
-    if commit(node.hashes, "opening", opened.nonce, opened.body) != asked.answer.opening:
-        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "the opening is another one")
-    return bool(codec.decode(opened.body, Opening).available)
+    """Whether there is anything for the reader. Errors  as `opening`."""
+    return asked.answer is not None and opening(node, peer, asked).available

@@ -6,10 +6,11 @@ and never issued sound the same.
 
 import hmac
 import secrets
+
 from msgspec import structs
 
 from xinglin.base import codec
-from xinglin.base.check import NotAuthorised, NotUnderstood, SignatureInvalid
+from xinglin.base.check import NotAuthorised, NotUnderstood, NotVerified
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import key_hash, tagged, verify
 from xinglin.base.ids import Hash, SubjectId
@@ -26,6 +27,8 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"    # no 0 O 1 I L, which people mix
 GROUPS, GROUP_CHARS = 3, 4                      # 59 bits
 
 NAME = b"claim"
+
+ClaimBody = Body[tuple[subjects.Claim, ...]]
 
 
 class Code(Struct, tag="xinglin.claim-code/1"):
@@ -64,17 +67,21 @@ def co_sign(holder: Holder, request: ClaimRequest) -> Committed:
     return committed
 
 
-def _read(holder: Holder, request: ClaimRequest) -> tuple[subjects.Claim, "Body[tuple[subjects.Claim, ...]]"]:
+def _read(holder: Holder, request: ClaimRequest) -> tuple[subjects.Claim, ClaimBody]:
     """One claim, of a subject of ours, for our service, signed by the key that it introduces; else nothing
     that we would put our name to."""
     wrong = NotUnderstood(HolderCode.CLAIM_NOT_UNDERSTOOD)
     node = holder.node
-    body = codec.decode(request.body, Body[node.modules.message_type])
-    if len(body.messages) != 1 or not isinstance(body.messages[0], subjects.Claim):
+    try:
+        body: ClaimBody = codec.decode(request.body, ClaimBody)
+    except NotUnderstood:
+        raise wrong from None
+    if len(body.messages) != 1:
         raise wrong
     claim = body.messages[0]
     accounts = tuple(signer.account for signer in body.signers)
-    if body.network != node.network or accounts != (holder.service, claim.subject) or not holder.holds(claim.subject):
+    if body.network != node.network or claim.service != holder.service \
+            or accounts != (holder.service, claim.subject) or not holder.holds(claim.subject):
         raise wrong
     ours, hers = body.signers
     if ours.key != key_hash(node.hashes, holder.service_suite, holder.service_public) or \
@@ -82,21 +89,24 @@ def _read(holder: Holder, request: ClaimRequest) -> tuple[subjects.Claim, "Body[
         raise wrong
     try:
         verify(claim.suite, claim.key, SIGN_DOMAIN + request.body, request.signature)
-    except SignatureInvalid:
+    except NotVerified:            # the signature, or a key that its suite does not accept
         raise wrong from None
     return claim, body
 
 
 def _use_code(holder: Holder, subject: SubjectId, given: str) -> None:
     """Count the try before judging it, so that a crash or a race gives no free ones."""
-    stored = holder.get("code", subject, NAME, Code)
-    if not isinstance(stored, Code) or stored.tries >= CLAIM_CODE_TRIES_MAX:
-        raise NotAuthorised(HolderCode.CODE_NOT_VALID)
-    holder.put("code", subject, NAME, structs.replace(stored, tries=stored.tries + 1))
-    good = hmac.compare_digest(_hash(holder, stored.salt, given.strip().upper()), stored.hash)
+    with holder.turn(subject):
+        stored = holder.get("code", subject, NAME, Code)
+        if stored is None or stored.tries >= CLAIM_CODE_TRIES_MAX:
+            raise NotAuthorised(HolderCode.CODE_NOT_VALID)
+        holder.put("code", subject, NAME, structs.replace(stored, tries=stored.tries + 1))
+    good = hmac.compare_digest(_hash(holder, stored.salt, given), stored.hash)
     if not good or stored.until_ms <= holder.node.now_ms():
         raise NotAuthorised(HolderCode.CODE_NOT_VALID)
 
 
 def _hash(holder: Holder, salt: bytes, code: str) -> bytes:
-    return tagged(holder.node.hashes, "xinglin/claim-code/1", salt, code.encode())
+    """However it was typed: small letters, spaces and missing hyphens are not tries of another code."""
+    typed = "".join(char for char in code.upper() if char in ALPHABET)
+    return tagged(holder.node.hashes, "xinglin/claim-code/1", salt, typed.encode())

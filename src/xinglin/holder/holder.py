@@ -4,17 +4,23 @@ The folder has `keystore/` (never in a backup), `segments/` or an S3-compatible 
 `cabinet.db` (sealed rows). What a subject's key opens is sealed under it; the rest under the holder's own.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotFound
 from xinglin.base.crypto import SignatureSuite, SigningKey
-from xinglin.base.ids import AccountId, MemberId, SubjectId
+from xinglin.base.ids import AccountId, Id, MemberId, SubjectId, TxId
+from xinglin.base.limits import ANSWERS_SERVED_MAX, SHELF_RECORDS_MAX
 from xinglin.client.signing import EXPIRES_IN_MS, sign
 from xinglin.engine.embedded import Committed
+from xinglin.holder.challenges import Challenges
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.recent import Recent
 from xinglin.kernel.module import Event, Message
 from xinglin.node import Node
 from xinglin.vault import VaultCode
@@ -22,9 +28,21 @@ from xinglin.vault.blobs import Blobs
 from xinglin.vault.cabinet import Cabinet
 from xinglin.vault.keystore import Keystore, holder_kek
 
+if TYPE_CHECKING:
+    from xinglin.holder.release import Served
+    from xinglin.holder.shelf import Batch
+
+T = TypeVar("T")
+
+TURNS = 64                         # owners that share one wait for each other now and then
+
 
 class Holder:
-    """One open data room. One process at a time."""
+    """One open data room. One process at a time, any number of its threads.
+
+    In memory it keeps, of what was used in the last minute, the index of some 20,000 records, data keys
+    included, and the trees of answers that are being released; `forget` drops an owner's share at once.
+    """
 
     def __init__(self, node: Node, member: MemberId, service: AccountId, service_key: SigningKey,
                  keystore: Keystore, blobs: Blobs, cabinet: Cabinet):
@@ -35,7 +53,12 @@ class Holder:
         self.keystore = keystore
         self.blobs = blobs
         self.cabinet = cabinet
-        self.challenges: dict[bytes, SubjectId] = {}
+        self.shelves: Recent[Batch] = Recent(SHELF_RECORDS_MAX, node.clock.monotonic_ms)
+        self.served: Recent[Served] = Recent(ANSWERS_SERVED_MAX, node.clock.monotonic_ms)
+        self.challenges = Challenges(node.clock.monotonic_ms)
+        self.importing = threading.Lock()
+        self.anchoring = threading.Lock()
+        self._turns = tuple(threading.Lock() for _ in range(TURNS))
 
     @classmethod
     def open(cls, node: Node, folder: Path, member: MemberId, service: AccountId, service_key: SigningKey,
@@ -43,17 +66,23 @@ class Holder:
         """Open or create. `segments` is a folder or an S3-compatible address for ciphertext."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kek = holder_kek(folder / "keystore", *mirrors)
-        keystore = Keystore.open(folder / "keystore", kek, mirrors)
-        try:
-            keystore.key(member)
-        except NotFound as error:
-            if error.code is not VaultCode.KEY_NOT_FOUND:
-                raise
-            keystore.create(member)
-        blobs = Blobs.open(segments or folder / "segments")
-        return cls(node, member, service, service_key, keystore, blobs, Cabinet.open(folder / "cabinet.db"))
+        with ExitStack() as opened:
+            keystore = Keystore.open(folder / "keystore", kek, mirrors)
+            opened.callback(keystore.close)
+            try:
+                keystore.key(member)
+            except NotFound as error:
+                if error.code is not VaultCode.KEY_NOT_FOUND:
+                    raise
+                keystore.create(member)
+            blobs = Blobs.open(segments or folder / "segments")
+            holder = cls(node, member, service, service_key, keystore, blobs, Cabinet.open(folder / "cabinet.db"))
+            opened.pop_all()
+        return holder
 
     def close(self) -> None:
+        self.shelves.clear()
+        self.served.clear()
         self.cabinet.close()
         self.keystore.close()
 
@@ -63,7 +92,7 @@ class Holder:
         """Seal a Struct under its owner's key."""
         self.cabinet.put(kind, owner, name, codec.encode(value), self.keystore.key(owner))
 
-    def get(self, kind: str, owner: bytes, name: bytes, type_: type) -> object | None:
+    def get(self, kind: str, owner: bytes, name: bytes, type_: type[T]) -> T | None:
         data = self.cabinet.get(kind, owner, name, self.keystore.key(owner))
         return None if data is None else codec.decode(data, type_)
 
@@ -80,6 +109,15 @@ class Holder:
         if not self.holds(subject):
             raise NotFound(HolderCode.SUBJECT_NOT_HELD)
 
+    def turn(self, owner: Id) -> threading.Lock:
+        """Held while something is decided for an owner and written down: an answer, a try of a code."""
+        return self._turns[owner[-1] % TURNS]
+
+    def forget(self, owner: Id) -> None:
+        """Let go of what of the owner is in memory."""
+        self.shelves.forget(owner)
+        self.served.forget(owner)
+
     # -- ordering as the service
 
     def order(self, *messages: Message) -> tuple[Committed, tuple[Event, ...]]:
@@ -88,11 +126,12 @@ class Holder:
 
     def submit(self, *messages: Message) -> "Future[Committed]":
         """Like `order`, without waiting."""
-        return self.node.submit(self._signed(messages))
+        return self.node.submit(self.signed(*messages)[0])
 
-    def _signed(self, messages: Sequence[Message]) -> bytes:
+    def signed(self, *messages: Message) -> tuple[bytes, TxId]:
+        """(transaction bytes, its id), not yet ordered."""
         return sign(self.node.network, self.node.hashes, self.node.modules, messages,
-                    {self.service: self._service_key}, self.node.now_ms() + EXPIRES_IN_MS)[0]
+                    {self.service: self._service_key}, self.node.now_ms() + EXPIRES_IN_MS)
 
     def co_sign(self, message: bytes) -> bytes:
         return self._service_key.sign(message)
@@ -121,4 +160,5 @@ def events_of(node: Node, committed: Committed) -> tuple[Event, ...]:
     """Errors  Failed with the refusing module's code, when the ledger refused."""
     if committed.code:
         raise Failed(node.modules.codes[committed.code], tx=committed.tx_id)
-    return codec.decode(committed.events, node.modules.events_type)[1:]
+    events: tuple[Event, ...] = codec.decode(committed.events, node.modules.events_type)
+    return events[1:]

@@ -9,14 +9,14 @@ import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
 from xinglin.base import codec
 from xinglin.base.codec import Struct
 from xinglin.base.ids import Id, SubjectId
-from xinglin.base.limits import RECORDS_PER_IMPORT_BATCH
+from xinglin.base.limits import IMPORTS_UNDER_WAY_MAX, RECORDS_PER_IMPORT_BATCH
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
 from xinglin.holder.fhir import Batch, Known, Planned, Problem, Source, plan
@@ -72,47 +72,56 @@ class Report:
         return [one for one in self.taken if one.source]
 
 
+class _Ordered(NamedTuple):
+    """A batch under way."""
+
+    owner: Id
+    source: str
+    records: int
+    new: bool
+    future: "Future[Committed]"
+
+
 def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bool = False,
             wanted: Callable[[str], bool] = lambda source: True,
-            progress: Callable[[int, int], None] | None = None) -> Report:
+            progress: Callable[[int, int], None] | None = None,
+            records_per_batch: int = RECORDS_PER_IMPORT_BATCH) -> Report:
     """Import what `items` (from `fhir.read_folder`) yields, of the patients ("Patient/x") that are `wanted`.
 
     With an error in it nothing is imported, unless `keep_going`: then all that is good.
     Errors  Failed from vault and ledger; what was committed until then stays and is skipped next time.
     """
-    known = _Known(holder)
-    planned = plan(items, known=known.by_key, identified=known.by_identifier, new_id=lambda: secrets.token_bytes(16))
-    report = Report(unchanged=planned.unchanged, errors=planned.errors, warnings=planned.warnings)
-    if planned.errors and not keep_going:
-        report.refused = True
+    with holder.importing:         # two at once would give one resource two ids, and one batch number two batches
+        known = _Known(holder)
+        planned = plan(items, known=known.by_key, identified=known.by_identifier,
+                       new_id=lambda: secrets.token_bytes(16))
+        report = Report(unchanged=planned.unchanged, errors=planned.errors, warnings=planned.warnings)
+        if planned.errors and not keep_going:
+            report.refused = True
+            return report
+        batches = [batch for batch in (*planned.patients, planned.directory)
+                   if len(batch) and (batch is planned.directory or wanted(batch.owner))]
+        total, done = sum(map(len, batches)), 0
+        owners = _owners(holder, batches)
+        ordered: list[_Ordered] = []
+        for batch in batches:
+            for one in _take_in_batch(holder, batch, *owners[batch.owner], records_per_batch):
+                ordered.append(one)
+                done += one.records
+                if progress:
+                    progress(done, total)
+                if len(ordered) > IMPORTS_UNDER_WAY_MAX:
+                    ordered[-IMPORTS_UNDER_WAY_MAX - 1].future.result()
+        for one in ordered:
+            report.taken.append(TakenIn(one.owner, one.source, one.records, one.new, _stands(holder, one.future)))
         return report
-    batches = [batch for batch in planned.patients if wanted(batch.owner)]
-    total, done = sum(map(len, batches)) + len(planned.directory), 0
-    owners = _owners(holder, batches)
-    ordered: list[tuple[Id, Batch, int, bool, Future[Committed]]] = []
-    for batch in (*batches, planned.directory):
-        if not len(batch):
-            continue
-        owner, new = owners[batch.owner]
-        for chunk in _chunks(batch):
-            future, new = _take_in_chunk(holder, owner, batch, chunk, new)
-            ordered.append((owner, batch, len(chunk), new, future))
-            new = False
-            done += len(chunk)
-            if progress:
-                progress(done, total)
-    for owner, batch, count, new, future in ordered:
-        committed = future.result()
-        events_of(holder.node, committed)
-        report.taken.append(TakenIn(owner, batch.owner, count, new, committed))
-    return report
 
 
-def _chunks(batch: Batch) -> Iterable[list[Planned]]:
+def _chunks(batch: Batch, size: int) -> Iterable[list[Planned]]:
     chunk: list[Planned] = []
     for planned in batch:
         chunk.append(planned)
-        if len(chunk) == RECORDS_PER_IMPORT_BATCH:
+        if len(chunk) == size:
             yield chunk
             chunk = []
     if chunk:
@@ -124,6 +133,8 @@ def _owners(holder: Holder, batches: list[Batch]) -> dict[str, tuple[Id, bool]]:
     found: dict[str, tuple[Id, bool]] = {"": (holder.member, False)}
     fresh: list[tuple[str, SubjectId]] = []
     for batch in batches:
+        if not batch.owner:
+            continue
         subject = holder.keystore.find(SOURCE_SYSTEM, batch.owner)
         if subject is None:
             fresh.append((batch.owner, secrets.token_bytes(16)))
@@ -136,23 +147,34 @@ def _owners(holder: Holder, batches: list[Batch]) -> dict[str, tuple[Id, bool]]:
     return found
 
 
-def _take_in_chunk(holder: Holder, owner: Id, batch: Batch, chunk: list[Planned],
-                   new: bool) -> tuple["Future[Committed]", bool]:
-    """Shelve a chunk and order its commitment."""
-    for planned in chunk:
-        if planned.resource_type == "Patient":
-            _remember_patient(holder, owner, planned)
-    number = len(holder.node.rows(records.BATCHES, owner)) + 1
-    shelved = shelf.shelve(holder, owner, number, [_new_record(planned) for planned in chunk])
-    messages: list[Message] = []
-    if new:
-        messages.append(subjects.Register(service=holder.service, subject=owner))
-    messages.append(records.Batch(service=holder.service, owner=owner, number=number,
-                                  root=shelved.root, count=len(chunk)))
-    future = holder.submit(*messages)
-    if len(batch) > len(chunk):
-        future.result()            # the next chunk names this batch
-    return future, new
+def _take_in_batch(holder: Holder, batch: Batch, owner: Id, new: bool, size: int) -> Iterable[_Ordered]:
+    """Shelve an owner's records and order their commitment, chunk by chunk; each names the one before it."""
+    on_ledger = holder.node.read(lambda ctx: shelf.roots(ctx, owner))
+    shelf.sweep(holder, owner, on_ledger)
+    number = len(on_ledger)
+    for chunk in _chunks(batch, size):
+        for planned in chunk:
+            if planned.resource_type == "Patient":
+                _remember_patient(holder, owner, planned)
+        number += 1
+        shelved = shelf.shelve(holder, owner, number, [_new_record(planned) for planned in chunk])
+        messages: list[Message] = []
+        if new:
+            messages.append(subjects.Register(service=holder.service, subject=owner))
+        messages.append(records.Batch(service=holder.service, owner=owner, number=number,
+                                      root=shelved.root, count=len(chunk)))
+        future = holder.submit(*messages)
+        if len(batch) > len(chunk):
+            _stands(holder, future)
+        yield _Ordered(owner, batch.owner, len(chunk), new, future)
+        new = False
+
+
+def _stands(holder: Holder, future: "Future[Committed]") -> Committed:
+    """Errors  Failed with the ledger's code, when it refused."""
+    committed = future.result()
+    events_of(holder.node, committed)
+    return committed
 
 
 def _new_record(planned: Planned) -> shelf.NewRecord:
@@ -207,7 +229,7 @@ class _Known:
     def _patient(self, system: str, value: str) -> tuple[str, Known] | None:
         subject = self._holder.keystore.find(system, value)
         card = None if subject is None else self._holder.get("patient", subject, b"card", PatientCard)
-        if subject is None or not isinstance(card, PatientCard):
+        if subject is None or card is None:
             return None
         known = self._of(subject).get(card.source_key)
         return None if known is None else (card.source_key, known)

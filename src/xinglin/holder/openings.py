@@ -3,7 +3,6 @@
 Entries are public to nobody: the store's index by subject answers her, or an entitled member.
 """
 
-import secrets
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, SignatureInvalid
 from xinglin.base.crypto import verify
@@ -16,13 +15,15 @@ from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.module import Event
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access
+from xinglin.modules.decision import commit
+
+OUTCOMES_AT_ONCE = 200             # read between two blocks: the ledger goes on meanwhile
+
 
 def challenge(holder: Holder, subject: SubjectId) -> Challenge:
     """Errors  NotFound SUBJECT_NOT_HELD."""
     holder.require_held(subject)
-    nonce = secrets.token_bytes(32)
-    holder.challenges[nonce] = subject
-    return Challenge(network=holder.node.network, subject=subject, nonce=nonce)
+    return Challenge(network=holder.node.network, subject=subject, nonce=holder.challenges.draw(subject))
 
 
 def history(holder: Holder, signed: SignedChallenge) -> tuple[list[Event], list[Words], bytes]:
@@ -34,42 +35,45 @@ def history(holder: Holder, signed: SignedChallenge) -> tuple[list[Event], list[
     proof = holder.node.prove(access.LOG, (subject,))
     row = codec.decode(proof, StateProof).row
     count = codec.decode(row, access.LogRow).count if row else 0
-    entries: list[Event] = []
+    entries: list[access.Entry] = []
     after = (0, 0)
-    while found := holder.node.outcomes_about(subject, after):
+    while len(entries) < count and (found := holder.node.outcomes_about(subject, after, OUTCOMES_AT_ONCE)):
         for outcome in found:
-            entries.extend(event for event in outcome.events if isinstance(event, access.ENTRY_TYPES)
+            entries.extend(event for event in outcome.events if isinstance(event, access.Entry)
                            and event.subject == subject)
         after = (found[-1].height, found[-1].index)
     entries = entries[:count]      # what came after the proof is for the next one
-    return entries, [_words(holder, subject, entry) for entry in entries], proof
+    return [*entries], [_words(holder, subject, entry) for entry in entries], proof
 
 
-def _words(holder: Holder, subject: SubjectId, entry: Event) -> Words:
+def _words(holder: Holder, subject: SubjectId, entry: access.Entry) -> Words:
+    """What is kept of an entry, if it is what the entry commits to: an answer that failed half-way left others."""
+    hashes = holder.node.hashes
     if isinstance(entry, access.Requested):
         delivered = holder.get("delivered", subject, entry.body, Delivered)
-        return Words(number=entry.number, request=delivered.request if isinstance(delivered, Delivered) else None,
-                     inputs=None, opening=None)
+        return Words(number=entry.number, request=delivered.request if delivered else None, inputs=None, opening=None)
     if isinstance(entry, access.Answered):
-        found = holder.get("openings", subject, entry.request.to_bytes(4, "big"), Openings)
-        if isinstance(found, Openings):
-            return Words(number=entry.number, request=None, inputs=found.inputs, opening=found.opening)
+        kept = holder.get("openings", subject, entry.request.to_bytes(4, "big"), Openings)
+        if kept and commit(hashes, "inputs", kept.inputs.nonce, kept.inputs.body) == entry.inputs:
+            return Words(number=entry.number, request=None, inputs=kept.inputs, opening=kept.opening)
     return Words(number=entry.number, request=None, inputs=None, opening=None)
 
 
 def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
     """The subject whose live key signed a challenge that was drawn here and not used before."""
     asked = signed.challenge
-    subject = holder.challenges.pop(asked.nonce, None)
-    if subject is None or subject != asked.subject or asked.network != holder.node.network:
-        raise NotAuthorised(HolderCode.CHALLENGE_NOT_MET)
-    row = holder.node.read(lambda ctx: ctx[ACCOUNTS].get((subject,)))
-    message = asked.message()
-    for key in row.keys if row else ():
-        if not key.retired:
+    subject = asked.subject
+    if asked.network == holder.node.network and holder.holds(subject) \
+            and holder.challenges.is_open(subject, asked.nonce):
+        row = holder.node.read(lambda ctx: ctx[ACCOUNTS].get((subject,)))
+        message = asked.message()
+        for key in row.keys if row else ():
             try:
+                if key.retired:
+                    continue
                 verify(key.suite, key.key, message, signed.signature)
-                return subject
             except SignatureInvalid:
                 continue
+            if holder.challenges.use(subject, asked.nonce):
+                return subject
     raise NotAuthorised(HolderCode.CHALLENGE_NOT_MET)

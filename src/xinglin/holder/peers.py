@@ -27,7 +27,7 @@ class LocalPeer:
     def page(self, subject: SubjectId, request: int, number: int) -> Page:
         return release.page(self._holder, subject, request, number)
 
-    def opening(self, subject: SubjectId, request: int) -> Opened:
+    def opening(self, subject: SubjectId, request: int) -> bytes:
         return release.opening(self._holder, subject, request)
 
 

@@ -1,8 +1,9 @@
 """The holder's log of what it released, in sealed rows; count and running hash are anchored on the ledger."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from xinglin.base import codec
 from xinglin.base.codec import Struct
@@ -34,31 +35,48 @@ class Running(Struct):
     anchored_at_ms: Millis
 
 
+NO_READS = Running(count=0, running=NO_HASH, anchored=0, anchored_at_ms=0)
+
+
 def log(holder: Holder, read: Read) -> None:
-    """Add a read, before its bytes leave."""
+    """Add a read, before its bytes leave: row and running hash in one transaction."""
     data = codec.encode(read)
-    key = holder.keystore.key(holder.member)
-    before = running(holder)
-    holder.cabinet.append(KIND, holder.member, data, key)
-    holder.put(KIND, holder.member, b"running", Running(
-        count=before.count + 1, running=tagged(holder.node.hashes, "xinglin/read-log/1", before.running, data),
-        anchored=before.anchored, anchored_at_ms=before.anchored_at_ms))
+    with holder.cabinet.transaction():
+        before = running(holder)
+        holder.cabinet.append(KIND, holder.member, data, holder.keystore.key(holder.member))
+        holder.put(KIND, holder.member, b"running", structs.replace(
+            before, count=before.count + 1, running=extend(holder, before.running, data)))
+
+
+def extend(holder: Holder, before: Hash, data: bytes) -> Hash:
+    """The running hash after one more encoded Read."""
+    return tagged(holder.node.hashes, "xinglin/read-log/1", before, data)
 
 
 def running(holder: Holder) -> Running:
-    found = holder.get(KIND, holder.member, b"running", Running)
-    return found if isinstance(found, Running) else Running(count=0, running=NO_HASH, anchored=0, anchored_at_ms=0)
+    return holder.get(KIND, holder.member, b"running", Running) or NO_READS
 
 
-def anchor(holder: Holder) -> Committed | None:
-    """Commit to the log so far; None when there is nothing new."""
-    now = running(holder)
-    if now.count == now.anchored:
-        return None
-    committed, _ = holder.order(access.Anchor(service=holder.service, count=now.count, running=now.running))
-    holder.put(KIND, holder.member, b"running", Running(
-        count=now.count, running=now.running, anchored=now.count, anchored_at_ms=committed.time_ms))
-    return committed
+def reads(holder: Holder) -> Iterator[Read]:
+    """Every read, oldest first."""
+    start = 1
+    while found := holder.cabinet.rows(KIND, holder.member, holder.keystore.key(holder.member), start):
+        for _, data in found:
+            yield codec.decode(data, Read)
+        start = found[-1][0] + 1
+
+
+def anchor(holder: Holder, *, even_unchanged: bool = False) -> Committed | None:
+    """Commit to the log so far; None when there is nothing new. An unchanged one only makes a fresh tip."""
+    with holder.anchoring:         # two at once would overtake each other, and the ledger refuses the slower
+        now = running(holder)
+        if now.count == now.anchored and not even_unchanged:
+            return None
+        committed, _ = holder.order(access.Anchor(service=holder.service, count=now.count, running=now.running))
+        with holder.cabinet.transaction():      # reads were logged meanwhile
+            holder.put(KIND, holder.member, b"running", structs.replace(
+                running(holder), anchored=now.count, anchored_at_ms=committed.time_ms))
+        return committed
 
 
 def anchor_if_due(holder: Holder) -> Committed | None:

@@ -1,30 +1,33 @@
 """Releasing pages of a permitted answer. Every page rechecks the live grant on a fresh tip.
 
 What leaves is ciphertext, and one HPKE wrap per page for the key that the request committed to. The
-holder's own clock may only deny.
+holder's own clock may only deny. A page is logged once it is certain to leave, and before it does.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
 from xinglin.base import codec
-from xinglin.base.check import NotAuthorised, NotFound
+from xinglin.base.check import Failed, NotAuthorised, Refused
 from xinglin.base.codec import Struct
-from xinglin.base.history import tree
+from xinglin.base.history import Appended, tree
 from xinglin.base.ids import Hash, NetworkId, SubjectId
-from xinglin.base.limits import TIP_AGE_MS_MAX
+from xinglin.base.limits import PAGE_PARTS_MAX, RESOURCE_BYTES_MAX, TIP_AGE_MS_MAX
 from xinglin.base.units import U32, Count
 from xinglin.holder import read_log, shelf
 from xinglin.holder.answer import Openings, Permit, Place
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
-from xinglin.modules import consent, members
-from xinglin.modules.decision import Opened
+from xinglin.modules import access, consent, members
+from xinglin.vault import VaultCode
 from xinglin.vault.wrap import wrap
 
 Path = Annotated[tuple[Hash, ...], Meta(max_length=64)]
+Wrapped = Annotated[bytes, Meta(max_length=128 * 1024)]            # 1,000 parts: 69 KB of keys and nonces
+Sealed = Annotated[bytes, Meta(max_length=RESOURCE_BYTES_MAX + 64 * 1024)]
 
 
 class PartKeys(Struct):
@@ -35,7 +38,7 @@ class PartKeys(Struct):
 class PageKeys(Struct, tag="xinglin.page-keys/1"):
     """What the wrap holds: key and nonce of each part of the page, in order."""
 
-    parts: tuple[PartKeys, ...]
+    parts: Annotated[tuple[PartKeys, ...], Meta(max_length=PAGE_PARTS_MAX)]
 
 
 class ReleasedPart(Struct):
@@ -47,7 +50,7 @@ class ReleasedPart(Struct):
     part: U32
     record_id: Annotated[str, Meta(max_length=64)]
     version: U32
-    sealed: bytes
+    sealed: Sealed
     sibling: Hash                  # commitment of the record's other part
     batch_path: Path
     answer_index: U32
@@ -61,13 +64,26 @@ class Page(Struct, tag="xinglin.page/1"):
     page: U32                      # from 0
     pages: U32
     parts_total: U32
-    wrapped: Annotated[bytes, Meta(max_length=64 * 1024)]
-    parts: tuple[ReleasedPart, ...]
+    wrapped: Wrapped
+    parts: Annotated[tuple[ReleasedPart, ...], Meta(max_length=PAGE_PARTS_MAX)]
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A permitted answer that stands on the ledger, and the tree over its parts. It holds no key."""
+
+    permit: Permit
+    tree: Appended
 
 
 def wrap_info(network: NetworkId, subject: SubjectId, request: int, page: int) -> bytes:
     """What a page's wrap is bound to."""
     return codec.encode(("xinglin/page/1", network, subject, request, page))
+
+
+def opening_info(network: NetworkId, subject: SubjectId, request: int) -> bytes:
+    """What a wrapped opening is bound to."""
+    return codec.encode(("xinglin/opening/1", network, subject, request))
 
 
 def page(holder: Holder, subject: SubjectId, request: int, number: int) -> Page:
@@ -76,66 +92,85 @@ def page(holder: Holder, subject: SubjectId, request: int, number: int) -> Page:
     Errors  NotAuthorised NOT_AVAILABLE: denied, ended, taken back or never there, in the same words.
             NotAuthorised TIP_TOO_OLD when the ledger does not move.
     """
-    permit = _permit(holder, subject, request)
+    served = _served(holder, subject, request)
+    permit = served.permit
     per_page = holder.node.manifest.parameters.page_parts
-    places = permit.parts[number * per_page:(number + 1) * per_page]
+    places = permit.parts[number * per_page:(number + 1) * per_page] if number >= 0 else ()
     if not places:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
     _check_live(holder, subject, permit)
-    records = _records(holder, subject)
-    hashes = holder.node.hashes
-    answer = tree(hashes, [_part(records[place.batch, place.position], place).commitment for place in permit.parts])
-    keys: list[PartKeys] = []
-    parts: list[ReleasedPart] = []
-    for index, place in enumerate(places, start=number * per_page):
-        record = records[place.batch, place.position]
-        part = _part(record, place)
-        keys.append(PartKeys(key=part.key, nonce=part.nonce))
-        parts.append(ReleasedPart(
-            batch=place.batch, position=place.position, batch_size=len(record.batch.records), part=place.part,
-            record_id=record.shelved.id, version=record.shelved.version,
-            sealed=shelf.sealed_part(holder, record, place.part),
-            sibling=shelf.part_of(record.shelved, 1 - place.part).commitment,
-            batch_path=tuple(shelf.batch_path(hashes, record)),
-            answer_index=index, answer_path=tuple(answer.path(index))))
-    info = wrap_info(holder.node.network, subject, request, number)
-    wrapped = wrap(permit.recipient, info, codec.encode(PageKeys(parts=tuple(keys))))
-    read_log.log(holder, read_log.Read(
-        at_ms=holder.node.now_ms(), subject=subject, request=request, page=number,
-        parts=tuple(_part(records[place.batch, place.position], place).commitment for place in places)))
+    found = _found(holder, subject, permit, places)
+    parts = tuple(_released(holder, served, place, record, index)
+                  for index, (place, record) in enumerate(found, start=number * per_page))
+    inner = [_part(record, place) for place, record in found]
+    wrapped = wrap(permit.recipient, wrap_info(holder.node.network, subject, request, number), codec.encode(
+        PageKeys(parts=tuple(PartKeys(key=part.key, nonce=part.nonce) for part in inner))))
     _check_fresh(holder)
     _check_live(holder, subject, permit)
+    read_log.log(holder, read_log.Read(at_ms=holder.node.now_ms(), subject=subject, request=request, page=number,
+                                       parts=tuple(part.commitment for part in inner)))
     return Page(network=holder.node.network, subject=subject, request=request, page=number,
-                pages=-(-len(permit.parts) // per_page), parts_total=len(permit.parts), wrapped=wrapped,
-                parts=tuple(parts))
+                pages=-(-len(permit.parts) // per_page), parts_total=len(permit.parts), wrapped=wrapped, parts=parts)
 
 
-def opening(holder: Holder, subject: SubjectId, request: int) -> Opened:
-    """What the reader may know of an answer: available or not, nothing finer."""
-    found = None
-    if holder.holds(subject):
-        found = holder.get("openings", subject, request.to_bytes(4, "big"), Openings)
-    if not isinstance(found, Openings):
+def opening(holder: Holder, subject: SubjectId, request: int) -> bytes:
+    """What the reader may know of an answer, available or not and nothing finer, wrapped for her key alone.
+
+    Errors  NotAuthorised NOT_AVAILABLE.
+    """
+    _check_held(holder, subject, request)
+    found = holder.get("openings", subject, request.to_bytes(4, "big"), Openings)
+    if found is None or not found.recipient:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
-    return found.opening
+    return wrap(found.recipient, opening_info(holder.node.network, subject, request), codec.encode(found.opening))
 
 
-def _permit(holder: Holder, subject: SubjectId, request: int) -> Permit:
+def _check_held(holder: Holder, subject: SubjectId, request: int) -> None:
     try:
-        permit = holder.get("permit", subject, request.to_bytes(4, "big"), Permit)
-    except NotFound:
-        permit = None
-    if not isinstance(permit, Permit):
+        holder.keystore.key(subject)
+    except Failed as error:
+        holder.forget(subject)
+        if error.code is VaultCode.KEY_DAMAGED:
+            raise
+        raise NotAuthorised(HolderCode.NOT_AVAILABLE) from None
+    if not 0 < request < 2**32:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
-    return permit
+
+
+def _served(holder: Holder, subject: SubjectId, request: int) -> Served:
+    """The permit, if the answer that it belongs to stands on the ledger."""
+    _check_held(holder, subject, request)
+    served = holder.served.get(subject, request)
+    if served is None:
+        permit = holder.get("permit", subject, request.to_bytes(4, "big"), Permit)
+        if permit is None or not _stands(holder, subject, request, permit):
+            raise NotAuthorised(HolderCode.NOT_AVAILABLE)
+        served = Served(permit, tree(holder.node.hashes, [
+            _part(record, place).commitment for place, record in _found(holder, subject, permit, permit.parts)]))
+        holder.served.put(subject, request, served)
+    return served
+
+
+def _stands(holder: Holder, subject: SubjectId, request: int, permit: Permit) -> bool:
+    outcome = holder.node.outcome(permit.answer)
+    for event in outcome.events if outcome else ():
+        if isinstance(event, access.Answered) and (event.subject, event.request) == (subject, request):
+            return (event.decision, event.reader, event.grant_id, event.epoch, event.parts_root, event.expires_at_ms) \
+                == (access.Decision.PERMIT, permit.reader, permit.grant_id, permit.epoch, permit.parts_root,
+                    permit.expires_at_ms)
+    return False
 
 
 def _check_live(holder: Holder, subject: SubjectId, permit: Permit) -> None:
-    """The grant is live at the tip, at the epoch that was judged, the reader's member active, time not up."""
+    """The grant is live at the tip, at the epoch that was judged; the reader is still of an active member."""
     def live(ctx: Reading) -> bool:
+        try:
+            members.staff_of(ctx, permit.reader)
+        except Refused:
+            return False
         given = consent.live(ctx, subject, permit.grantee, permit.grant_id)
         return (not isinstance(given, consent.Refusal) and given.epoch == permit.epoch
-                and ctx.block_time_ms < permit.expires_at_ms and members.is_active(ctx, permit.grantee))
+                and ctx.block_time_ms < permit.expires_at_ms)
     if not holder.node.read(live):
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
 
@@ -143,16 +178,29 @@ def _check_live(holder: Holder, subject: SubjectId, permit: Permit) -> None:
 def _check_fresh(holder: Holder) -> None:
     """The tip is not older than ten seconds; on an idle network the read log's anchor makes a new one."""
     if holder.node.tip_age_ms() > TIP_AGE_MS_MAX:
-        read_log.anchor(holder)
+        read_log.anchor(holder, even_unchanged=True)
     else:
         read_log.anchor_if_due(holder)
     if holder.node.tip_age_ms() > TIP_AGE_MS_MAX:
         raise NotAuthorised(HolderCode.TIP_TOO_OLD)
 
 
-def _records(holder: Holder, subject: SubjectId) -> dict[tuple[int, int], shelf.Record]:
-    return {(batch.number, position): shelf.Record(batch, position, shelved)
-            for batch in shelf.batches(holder, subject) for position, shelved in enumerate(batch.records)}
+def _found(holder: Holder, subject: SubjectId, permit: Permit,
+           places: tuple[Place, ...]) -> list[tuple[Place, shelf.Record]]:
+    batches = {batch.number: batch for batch in shelf.batches(holder, subject, permit.batches)}
+    if any(place.batch not in batches for place in places):
+        raise Failed(VaultCode.CABINET_DAMAGED, "the index of a batch is lost")
+    return [(place, shelf.Record(batches[place.batch], place.position, batches[place.batch].records[place.position]))
+            for place in places]
+
+
+def _released(holder: Holder, served: Served, place: Place, record: shelf.Record, index: int) -> ReleasedPart:
+    return ReleasedPart(
+        batch=place.batch, position=place.position, batch_size=len(record.batch.records), part=place.part,
+        record_id=record.shelved.id, version=record.shelved.version,
+        sealed=shelf.sealed_part(holder, record, place.part),
+        sibling=shelf.part_of(record.shelved, 1 - place.part).commitment,
+        batch_path=tuple(record.batch_path), answer_index=index, answer_path=tuple(served.tree.path(index)))
 
 
 def _part(record: shelf.Record, place: Place) -> shelf.Part:

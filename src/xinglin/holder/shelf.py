@@ -5,17 +5,22 @@ and nonce. An import writes one segment per owner and one index row, both before
 a row whose batch never came to the ledger is left aside.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
 from xinglin.base import codec
+from xinglin.base.check import NotFound
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
-from xinglin.base.history import tree, tree_root
+from xinglin.base.history import Appended, tree, tree_root
 from xinglin.base.ids import Hash, Id
+from xinglin.base.limits import BATCHES_PER_OWNER_MAX
 from xinglin.base.units import U32, U63
 from xinglin.holder.holder import Holder
+from xinglin.kernel.state import Reading
 from xinglin.modules import records
 from xinglin.modules.decision import Facts, commit
 from xinglin.vault.seal import new_key, new_nonce, open_sealed, seal
@@ -56,12 +61,27 @@ class ShelvedBatch(Struct, tag="xinglin.shelved-batch/1"):
     records: tuple[Shelved, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A batch that stands on the ledger, opened: its index, and the tree over its records."""
+
+    number: int
+    segment: str
+    records: tuple[Shelved, ...]
+    tree: Appended
+
+
 class Record(NamedTuple):
     """A record with its place: batch number and position give the path to the ledger."""
 
-    batch: ShelvedBatch
+    batch: Batch
     position: int
     shelved: Shelved
+
+    @property
+    def batch_path(self) -> list[bytes]:
+        """From the record's root to its batch's root."""
+        return self.batch.tree.path(self.position)
 
 
 class NewRecord(NamedTuple):
@@ -103,29 +123,79 @@ def shelve(holder: Holder, owner: Id, number: int, new: list[NewRecord]) -> Shel
     batch = ShelvedBatch(number=number, segment=segment, records=tuple(shelved),
                          root=tree_root(hashes, [record_root(hashes, one) for one in shelved]))
     holder.blobs.put(segment, b"".join(pieces))
-    holder.cabinet.put("shelf", owner, number.to_bytes(4, "big"), codec.encode(batch), holder.keystore.key(owner))
+    holder.put("shelf", owner, _name(number, batch.root), batch)
     return batch
+
+
+def _name(number: int, root: Hash) -> bytes:
+    """Of a batch's index row. With the root in it no later try can write over one that may yet come to the ledger."""
+    return number.to_bytes(4, "big") + root
 
 
 def record_root(hashes: HashSuite, shelved: Shelved) -> Hash:
     return tree_root(hashes, [shelved.head.commitment, shelved.rest.commitment])
 
 
-def batches(holder: Holder, owner: Id) -> list[ShelvedBatch]:
-    """The owner's batches that are on the ledger, oldest first."""
-    known = {key[1]: row.root for key, row in holder.node.rows(records.BATCHES, owner)}
-    key = holder.keystore.key(owner)
-    found = []
-    for name in holder.cabinet.list("shelf", owner):
-        data = holder.cabinet.get("shelf", owner, name, key)
-        if data is not None:
-            batch = codec.decode(data, ShelvedBatch)
-            if known.get(batch.number) == batch.root:
-                found.append(batch)
+def roots(ctx: Reading, owner: Id) -> list[Hash]:
+    """Roots of the owner's batches on the ledger; batch n is the n-th."""
+    found: list[Hash] = []
+    while len(found) < BATCHES_PER_OWNER_MAX:
+        row = ctx[records.BATCHES].get((owner, len(found) + 1))
+        if row is None:
+            break
+        found.append(row.root)
     return found
 
 
-def newest(found: list[ShelvedBatch]) -> list[Record]:
+def batches(holder: Holder, owner: Id, on_ledger: Sequence[Hash] | None = None) -> list[Batch]:
+    """The owner's batches that are on the ledger, oldest first.
+
+    Errors  NotFound KEY_NOT_FOUND, KEY_DESTROYED, whatever is still in memory.
+    """
+    if on_ledger is None:
+        on_ledger = holder.node.read(lambda ctx: roots(ctx, owner))
+    try:
+        key = holder.keystore.key(owner)
+    except NotFound:
+        holder.forget(owner)
+        raise
+    found = []
+    for number, root in enumerate(on_ledger, start=1):
+        batch = holder.shelves.get(owner, number) or _open(holder, owner, number, root, key)
+        if batch is not None:
+            found.append(batch)
+    return found
+
+
+def _open(holder: Holder, owner: Id, number: int, root: Hash, key: bytes) -> Batch | None:
+    """None when its row is lost, or is not what the ledger has."""
+    data = holder.cabinet.get("shelf", owner, _name(number, root), key)
+    if data is None:
+        return None
+    row: ShelvedBatch = codec.decode(data, ShelvedBatch)
+    over = tree(holder.node.hashes, [record_root(holder.node.hashes, one) for one in row.records])
+    if over.root != root:
+        return None
+    batch = Batch(number, row.segment, row.records, over)
+    holder.shelves.put(owner, number, batch, len(row.records))
+    return batch
+
+
+def sweep(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> int:
+    """Remove what earlier imports left behind: batches whose number another one has taken for good. How many."""
+    strays = 0
+    for name in holder.cabinet.list("shelf", owner):
+        number = int.from_bytes(name[:4], "big")
+        if number <= len(on_ledger) and name != _name(number, on_ledger[number - 1]):
+            stray = holder.get("shelf", owner, name, ShelvedBatch)
+            if stray is not None:
+                holder.blobs.delete(stray.segment)
+            holder.cabinet.delete("shelf", owner, name)
+            strays += 1
+    return strays
+
+
+def newest(found: Sequence[Batch]) -> list[Record]:
     """The newest version of every record, by batch and position."""
     latest: dict[str, Record] = {}
     for batch in found:
@@ -151,7 +221,3 @@ def sealed_part(holder: Holder, record: Record, which: int) -> bytes:
 def part_of(shelved: Shelved, which: int) -> Part:
     return shelved.head if which == HEAD else shelved.rest
 
-
-def batch_path(hashes: HashSuite, record: Record) -> list[bytes]:
-    """From the record's root to its batch's root."""
-    return tree(hashes, [record_root(hashes, one) for one in record.batch.records]).path(record.position)
