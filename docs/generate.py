@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md. `./dev.py docs` writes them.
+"""The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md, docs/cli.zh.md.
 
-They say what the code says, with its own words and lines, so a page cannot be wrong for long: a test
+`./dev.py docs` writes them. They say what the code says, with its own words and lines, so a page cannot be wrong for long: a test
 compares each with the committed one.
 """
 
@@ -9,17 +9,15 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from typer.core import TyperGroup
-from typer.main import get_command
-
-from xinglin import cli, modules
+from xinglin import modules
 from xinglin.base import codec
+from xinglin.cli import help, parser
+from xinglin.cli.words import Lang
 from xinglin.kernel.module import Code, Inner, Module
 
 DOCS = Path(__file__).resolve().parent
@@ -32,9 +30,8 @@ def pages() -> dict[Path, str]:
     made = {DOCS / "modules" / f"{module.name}.md": module_page(module) for module in modules.MODULES}
     made[DOCS / "modules" / "README.md"] = module_index()
     made[DOCS / "errors.md"] = errors_page()
-    app = getattr(cli, "app", None)
-    if app is not None:
-        made[DOCS / "cli.md"] = cli_page(get_command(app))
+    made[DOCS / "cli.md"] = cli_page("en")
+    made[DOCS / "cli.zh.md"] = cli_page("zh")
     return made
 
 
@@ -155,37 +152,28 @@ def errors_page() -> str:
 # -- the command line
 
 
-def cli_page(top: Any) -> str:
-    parts = [
-        MADE_BY.format("src/xinglin/cli"),
-        "# Command line\n",
-        "Data goes to stdout, all else to stderr. Exit: 0 ok, 1 error, 2 usage, 3 not found (public), "
-        "4 denied or not there, 5 verification failed or cannot tell, 130 interrupted.\n",
-    ]
-    for name, command in commands("xinglin", top):
-        parts.append(f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n")
-        parts.append("".join(parameter(found) for found in command.params))
+def cli_page(lang: Lang) -> str:
+    head = {
+        "en": "# Command line\n\nData goes to stdout, all else to stderr. The options of `xinglin` itself may stand "
+              "anywhere in the line.\n",
+        "zh": "# 命令行\n\n数据输出到标准输出,其余输出到标准错误。`xinglin` 自身的选项可以写在命令行的任何位置。\n",
+    }
+    parts = [MADE_BY.format("src/xinglin/cli"), head[lang]]
+    for path, command in parser.commands(parser.build(lang)):
+        name = f"xinglin {path}".strip()
+        examples = "\n".join(help.examples(path))
+        parts.append(f"## {name}\n\n```\n{examples}\n```\n\n{command.help}\n")
+        parts.append("".join(parameter(found, lang) for found in command.params if not path or found.name != "json"))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def commands(name: str, top: Any) -> Iterator[tuple[str, Any]]:
-    """Each command with its full name, in the order of the help; a noun before its verbs."""
-    todo = [(name, top)]
-    while todo:
-        name, command = todo.pop(0)
-        yield name, command
-        if isinstance(command, TyperGroup):
-            todo[:0] = [(f"{name} {verb}", below) for verb, below in command.commands.items()
-                        if not below.hidden]
-
-
-def parameter(found: Any) -> str:
+def parameter(found: Any, lang: Lang) -> str:
     if found.hidden or found.name in ("install_completion", "show_completion"):
         return ""
-    written = " / ".join((*found.opts, *found.secondary_opts))
-    name = written if found.param_type_name == "option" else found.name.upper()
-    needed = " (required)" if found.required else ""
-    return f"- `{name}`{needed} {found.help or ''}".rstrip() + "\n"
+    argument = found.param_type_name == "argument"
+    name = found.metavar or found.name.upper() if argument else " / ".join((*found.opts, *found.secondary_opts))
+    needed = {"en": " (required)", "zh": "(必填)"}[lang] if found.required else ""
+    return f"- `{name}`{needed} {found.help}".rstrip() + "\n"
 
 
 def main() -> None:

@@ -10,18 +10,21 @@
 """
 
 import json
+import re
 import secrets
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from xinglin.base.check import Code, NotFound, NotUnderstood
-from xinglin.base.crypto import HASH_SUITES, SignatureSuite, SigningKey
+from xinglin.base.check import Code, Failed, NotFound, NotUnderstood, require
+from xinglin.base.crypto import HASH_SUITES, HashSuite, SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId, MemberId, NetworkId
 from xinglin.base.limits import ANSWER_MS, PAGE_PARTS
-from xinglin.client.client import Client
+from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
+from xinglin.engine.codes import EngineCode
 from xinglin.holder.holder import Holder
 from xinglin.holder.peers import LocalDoor, LocalPeer
 from xinglin.kernel.accounts import Custody
@@ -96,20 +99,13 @@ class Home:
 
         Each gets its keys and a service account. Errors  Failed HOME_NOT_EMPTY.
         """
+        if any((path / name).exists() for name in ("ledger", "organisations")):
+            raise Failed(EngineCode.HOME_NOT_EMPTY, str(path))
         hashes = HASH_SUITES[hash_suite]
         modules = module_set()
         founders = []
         for new in organisations:
-            folder = path / "organisations" / new.slug
-            folder.mkdir(parents=True, mode=0o700)
-            member = secrets.token_bytes(16)
-            key = KeyFile.create(folder / "member.key", None, MEMBER_SUITE, member)
-            nonce = secrets.token_bytes(32)
-            names = json.dumps({"zh": new.zh, "en": new.en}, ensure_ascii=False).encode()
-            founders.append(Founder(member=member, kind=new.kind, suite=MEMBER_SUITE, key=key.public,
-                                    card=commit(hashes, "card", nonce, names)))
-            _write_json(folder / "card.json", {
-                "zh": new.zh, "en": new.en, "kind": new.kind.name, "member": member.hex(), "nonce": nonce.hex()})
+            founders.append(_make_organisation(path / "organisations" / checked_slug(new.slug), new, hashes))
         seed = secrets.token_bytes(32)
         checkpoint = SigningKey.from_seed(SignatureSuite.ED25519, seed)
         manifest = Manifest(
@@ -200,17 +196,70 @@ class Home:
         """Give a person an account with a key of her own. Errors  NotUnderstood NAME_TAKEN; Failed on a refusal."""
         folder = organisation.folder / "staff"
         folder.mkdir(exist_ok=True, mode=0o700)
-        if (folder / f"{slug}.json").exists():
+        if (folder / f"{checked_slug(slug)}.json").exists():
             raise NotUnderstood(HomeCode.NAME_TAKEN, slug)
         account, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
-        key = KeyFile.create(folder / f"{slug}.key", passphrase, SignatureSuite.ED25519, account)
-        self.client.send([members.EnrolStaff(
-            member=organisation.member, account=account, role=role, custody=Custody.OWN, suite=key.suite,
-            key=key.public, card=commit(self.node.hashes, "card", nonce, name.encode()))],
-            {organisation.member: self.member_key(organisation), account: key})
+        key_file = folder / f"{slug}.key"
+        key = KeyFile.create(key_file, passphrase, SignatureSuite.ED25519, account)
+        try:
+            self.client.send([members.EnrolStaff(
+                member=organisation.member, account=account, role=role, custody=Custody.OWN, suite=key.suite,
+                key=key.public, card=commit(self.node.hashes, "card", nonce, name.encode()))],
+                {organisation.member: self.member_key(organisation), account: key})
+        except Failed:
+            if not self.node.rows(members.STAFF, account):             # refused: the name is free again
+                key_file.unlink()
+            raise
         _write_json(folder / f"{slug}.json", {
             "name": name, "role": role.name, "account": account.hex(), "nonce": nonce.hex()})
         return self.person(slug)
+
+    def end_staff(self, staff: Staff) -> Sent:
+        """End a person's account: its key signs no more. The key file stays, as a record."""
+        organisation = staff.organisation
+        return self.client.send([members.EndStaff(member=organisation.member, account=staff.account)],
+                                {organisation.member: self.member_key(organisation)})
+
+    # -- admitting, suspending, reinstating
+
+    def invite(self, proposer: Organisation, new: NewOrganisation) -> Sent:
+        """Propose an organisation, whose keys are made here; its own signature says that it wants to join.
+
+        Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; Failed on a refusal.
+        """
+        folder = self.path / "organisations" / checked_slug(new.slug)
+        if folder.exists():
+            raise NotUnderstood(HomeCode.NAME_TAKEN, new.slug)
+        founder = _make_organisation(folder, new, self.node.hashes)
+        keys = {proposer.member: self.member_key(proposer), founder.member: KeyFile.open(folder / "member.key")[1]}
+        try:
+            sent = self.client.send([members.Invite(
+                proposer=proposer.member, member=founder.member, kind=founder.kind, suite=founder.suite,
+                key=founder.key, card=founder.card)], keys)
+        except Failed:
+            if not self.node.rows(members.MEMBERS, founder.member):    # refused: the name is free again
+                shutil.rmtree(folder)
+            raise
+        self._serve_if_admitted(founder.member)
+        return sent
+
+    def propose(self, proposer: Organisation, member: MemberId, motion: members.Motion) -> Sent:
+        """Move to suspend or reinstate a member. Errors  Failed on a refusal."""
+        return self.client.send([members.Propose(proposer=proposer.member, member=member, motion=motion)],
+                                {proposer.member: self.member_key(proposer)})
+
+    def vote(self, voter: Organisation, member: MemberId, motion: members.Motion) -> Sent:
+        """Agree with an open motion. An organisation of this home that it admits gets its service account."""
+        sent = self.client.send([members.Vote(voter=voter.member, member=member, motion=motion)],
+                                {voter.member: self.member_key(voter)})
+        self._serve_if_admitted(member)
+        return sent
+
+    def _serve_if_admitted(self, member: MemberId) -> None:
+        organisation = self.member_named(member)
+        if organisation and organisation.service is None and self.node.read(
+                lambda ctx: members.is_active(ctx, member)):
+            self.enrol_service(organisation.slug)
 
     # -- data rooms
 
@@ -239,6 +288,25 @@ class Home:
 
     def peer(self, subject: bytes) -> LocalPeer:
         return LocalPeer(self.holder_of(subject))
+
+
+def checked_slug(slug: str) -> str:
+    """Errors  NotUnderstood NAME_NOT_VALID: it names a folder."""
+    require(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", slug) is not None, HomeCode.NAME_NOT_VALID,
+            f"{slug}: a-z 0-9 -, at most 40")
+    return slug
+
+
+def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) -> Founder:
+    """Its folder with key and card, and what the ledger is told of it."""
+    folder.mkdir(parents=True, mode=0o700)
+    member, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
+    key = KeyFile.create(folder / "member.key", None, MEMBER_SUITE, member)
+    names = json.dumps({"zh": new.zh, "en": new.en}, ensure_ascii=False).encode()
+    _write_json(folder / "card.json", {
+        "zh": new.zh, "en": new.en, "kind": new.kind.name, "member": member.hex(), "nonce": nonce.hex()})
+    return Founder(member=member, kind=new.kind, suite=MEMBER_SUITE, key=key.public,
+                   card=commit(hashes, "card", nonce, names))
 
 
 def _write_json(file: Path, value: dict[str, str]) -> None:

@@ -1,0 +1,212 @@
+"""`xinglin access`: a reader asks; a patient sees who asked, and proves that the list is complete."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Option
+
+from xinglin.base import codec
+from xinglin.base.check import NotAuthorised
+from xinglin.base.ids import NO_ID, SubjectId
+from xinglin.cli import choices, files, names, show
+from xinglin.cli.call import Call, Output
+from xinglin.cli.options import As, OutNeeded, OwnSubject, Purpose, Scope, Subject, WalletFile
+from xinglin.cli.show import Column, Time
+from xinglin.cli.words import words_of
+from xinglin.client import wording
+from xinglin.client.door import Words
+from xinglin.client.patient import History
+from xinglin.client.wording import Said
+from xinglin.holder import asking, read_log
+from xinglin.holder.asking import Asked, Received
+from xinglin.holder.codes import HolderCode
+from xinglin.home import Home, HomeCode
+from xinglin.kernel.module import Event
+from xinglin.modules import access
+from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody
+
+app = typer.Typer(no_args_is_help=True)
+
+ANSWERED = (Column("number", "编号", "number"), Column("decision", "结果", "decision"),
+            Column("records", "记录数", "records"), Column("files", "文件", "files"),
+            Column("request_tx", "请求交易", "request"), Column("answer_tx", "答复交易", "answer"))
+LISTED = (Column("number", "编号", "no."), Column("at", "时间", "at"), Column("person", "人员", "person"),
+          Column("organisation", "机构", "organisation"), Column("what", "内容", "what"),
+          Column("why", "目的", "purpose"), Column("reason", "理由", "reason"), Column("outcome", "结果", "outcome"),
+          Column("because", "原因", "because"), Column("records", "记录数", "records"))
+
+OUTCOMES = {"permitted": Said("已允许", "permitted"), "denied": Said("已拒绝", "denied"),
+            "unanswered": Said("持有方未答复", "the holder did not answer"), "open": Said("待答复", "not answered yet")}
+CAUSES: dict[Cause, Said] = {
+    Cause.PERMITTED: Said("授权涵盖", "your consent covers it"),
+    Cause.NO_BODY: Said("没有说明或没有授权内容", "nothing was stated, or no consent's terms are known"),
+    Cause.BODY_DOES_NOT_MATCH: Said("授权内容与账本不符", "the consent's terms do not match the ledger"),
+    Cause.OTHER_PERSON: Said("授权给了另一人", "your consent is for another person"),
+    Cause.OTHER_ROLE: Said("授权给了其他角色", "your consent is for another role"),
+    Cause.OTHER_PURPOSE: Said("授权用于其他目的", "your consent is for another purpose"),
+    Cause.NOTHING_IN_SCOPE: Said("授权范围内没有记录", "nothing of it is in your consent's scope"),
+    Cause.ONLY_WITHHELD: Said("只有未授权的敏感记录", "only sensitive records that your consent leaves out"),
+}
+
+
+@app.command("request")
+def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERSON")], subject: Subject, scope: Scope,
+            purpose: Purpose, reason: Annotated[str, Option("--reason", metavar="TEXT")],
+            grant: Annotated[str | None, Option("--grant", metavar="ID")] = None,
+            out: Annotated[Path | None, Option("-o", "--out", metavar="DIR")] = None) -> None:
+    call = Call.of(ctx)
+    scope_, purpose_ = choices.scope(scope), choices.purpose(purpose)
+    grant_id = NO_ID if grant is None else _whole(grant)
+    with call.opened() as home:
+        person = home.person(as_)
+        found = names.subject(home, subject)
+        account, key = call.key(person.key_file)
+        peer = home.peer(found)
+        asked = asking.ask(home.node, peer, found, account, key, purpose=purpose_, scope=scope_, reason=reason,
+                           grant_id=grant_id)
+        if not asked.permitted:
+            raise NotAuthorised(HolderCode.NOT_AVAILABLE, call.words(
+                f"请求编号 {asked.number},已记入患者的访问记录",
+                f"request number {asked.number}, in the patient's access log"))
+        records = asking.fetch_all(home.node, peer, asked)
+        call.say(f"已允许:{len(records)} 份记录,每一部分都与账本一致。",
+                 f"Permitted: {len(records)} records, each part true to the ledger.")
+        _hand_over(call, home, asked, records, out)
+
+
+def _whole(text: str) -> bytes:
+    found = names.whole_id(text.lower())
+    return found if found is not None else names.the_one(text, (), HomeCode.NOT_AN_ID)
+
+
+def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received], out: Path | None) -> None:
+    """NDJSON on stdout, or a file for each type and the two receipts in a folder."""
+    if out is None:
+        for record in records:
+            show.text(_line(record))
+        return
+    by_type: dict[str, list[str]] = {}
+    for record in records:
+        by_type.setdefault(record.head.resource_type, []).append(_line(record))
+    contents = {f"{kind}.ndjson": ("\n".join(lines) + "\n").encode() for kind, lines in sorted(by_type.items())}
+    contents["request.receipt"] = home.node.receipt(asked.tx)
+    if asked.answer_tx is not None:
+        contents["answer.receipt"] = home.node.receipt(asked.answer_tx)
+    for name, data in contents.items():
+        files.write(out / name, data, over=call.yes)
+    show.one(call, ANSWERED, {
+        "number": asked.number, "decision": "permit", "records": len(records),
+        "files": [str(out / name) for name in contents], "request_tx": asked.tx, "answer_tx": asked.answer_tx})
+
+
+def _line(record: Received) -> str:
+    """The bytes that were verified, unless they have line breaks, which NDJSON does not take."""
+    text = record.resource.decode()
+    return json.dumps(json.loads(text), ensure_ascii=False) if "\n" in text else text
+
+
+@app.command("list")
+def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        found, history = _history(call, home, wallet, subject)
+        show.rows(call, LISTED, _listed(call, home, found, history))
+        if call.output is Output.TABLE:
+            height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
+            at = f"{Time(time_ms).local()} ({height})"
+            call.say(f"共 {len(history.entries)} 条,截至账本 {at},一条不少。"
+                     "在系统之外抄录的副本不会出现在这里。证明:xinglin access prove",
+                     f"{len(history.entries)} entries, complete as of the ledger at {at}. Copies made outside the "
+                     "system do not show here. For a proof: xinglin access prove")
+
+
+def _history(call: Call, home: Home, wallet: str, subject: str | None) -> tuple[SubjectId, History]:
+    patient = call.patient(home, wallet)
+    found = names.own_subject(home, patient.wallet, subject)
+    return found, patient.history(home.door(found), found)
+
+
+def _listed(call: Call, home: Home, subject: SubjectId, history: History) -> list[dict[str, Any]]:
+    """One row a request, with its answer."""
+    directory, times = names.Directory(home, call.lang), _times(home, subject)
+    words = {one.number: one for one in history.words}
+    answers = {entry.request: entry for entry in history.entries
+               if isinstance(entry, access.Answered | access.Breached)}
+    found = []
+    for entry in history.entries:
+        if isinstance(entry, access.Requested):
+            found.append({
+                "number": entry.number, "at": times.get(entry.number), "person": directory.person(entry.reader),
+                "account": entry.reader, "organisation": directory.member(entry.grantee), "grantee": entry.grantee,
+                **_asked(call, words[entry.number]), **_outcome(call, entry, answers.get(entry.number), words)})
+    return found
+
+
+def _times(home: Home, subject: SubjectId) -> dict[int, Time]:
+    """When each entry was ordered; the caller has just met the subject's challenge."""
+    found: dict[int, Time] = {}
+    after = (0, 0)
+    while outcomes := home.node.outcomes_about(subject, after):
+        for outcome in outcomes:
+            found |= {event.number: Time(outcome.time_ms) for event in outcome.events
+                      if isinstance(event, access.Requested | access.Answered | access.Breached)
+                      and event.subject == subject}
+        after = (outcomes[-1].height, outcomes[-1].index)
+    return found
+
+
+def _asked(call: Call, words: Words) -> dict[str, Any]:
+    if words.request is None:
+        not_stated = call.words("未说明", "not stated")
+        return {"what": not_stated, "scope": [], "why": not_stated, "purpose": None, "reason": not_stated}
+    body = codec.decode(words.request.body, RequestBody)
+    return {"what": wording.scope_words(body.scope, call.lang), "scope": [one.data_class for one in body.scope],
+            "why": wording.purpose_words((body.purpose,), call.lang), "purpose": body.purpose, "reason": body.reason}
+
+
+def _outcome(call: Call, asked: access.Requested, answer: Event | None, words: dict[int, Words]) -> dict[str, Any]:
+    because, records, cause = "", 0, None
+    if asked.denied:
+        name = "denied"
+        refusal = words_of(asked.denied, call.lang)
+        because = refusal.what if refusal else ""
+    elif isinstance(answer, access.Answered):
+        name = "permitted" if answer.decision is access.Decision.PERMIT else "denied"
+        cause = _cause(words[answer.number].inputs)
+        because = CAUSES[cause].in_(call.lang) if cause is not None else ""
+        opening = words[answer.number].opening
+        records = codec.decode(opening.body, Opening).parts // 2 if opening and name == "permitted" else 0
+    else:
+        name = "unanswered" if answer is not None else "open"
+    return {"outcome": OUTCOMES[name].in_(call.lang), "status": name, "because": because, "cause": cause,
+            "records": records}
+
+
+def _cause(inputs: Opened | None) -> Cause | None:
+    return None if inputs is None else codec.decode(inputs.body, Inputs).cause
+
+
+@app.command("prove")
+def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSubject = None) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        found, history = _history(call, home, wallet, subject)
+        files.write(out, history.file, over=call.yes)
+        call.say(f"任何人都可离线核验:xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+        show.one(call, (Column("file", "文件", "file"), Column("entries", "条数", "entries")),
+                 {"file": str(out), "entries": len(history.entries), "subject": found})
+
+
+@app.command("anchor")
+def anchor(ctx: typer.Context, as_: As) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        holder = home.holder(home.organisation(as_))
+        committed = read_log.anchor(holder)
+        if committed is None:
+            call.say("没有新的读取需要锚定。", "There is nothing new to anchor.")
+        show.one(call, (Column("reads", "读取数", "reads"), Column("tx", "交易", "transaction")),
+                 {"reads": read_log.running(holder).count, "tx": committed.tx_id if committed else None})

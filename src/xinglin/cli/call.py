@@ -1,0 +1,166 @@
+"""One call of the command line: the language, the home, the form of output, and what a command opens."""
+
+import getpass
+import locale
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+import typer
+
+from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.crypto import SigningKey
+from xinglin.base.ids import AccountId
+from xinglin.base.limits import PASSPHRASE_BYTES_MAX
+from xinglin.cli import files
+from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli.words import Lang
+from xinglin.client.codes import ClientCode
+from xinglin.client.key_file import KeyFile
+from xinglin.client.patient import Patient
+from xinglin.client.wallet import Wallet
+from xinglin.holder import answer, read_log
+from xinglin.home import Home
+
+PASSPHRASE = "XINGLIN_PASSPHRASE"
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def language(said: str | None = None) -> Lang:
+    """What was said, else XINGLIN_LANG, else the system's; English unless one of them is Chinese."""
+    asked = said or os.environ.get("XINGLIN_LANG") or next(
+        (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)),
+        locale.getlocale()[0] or "")
+    return "zh" if asked.lower().startswith(("zh", "chinese")) else "en"
+
+
+@dataclass
+class Call:
+    """What was said for all commands alike. Options fill it in while the line is read."""
+
+    lang: Lang
+    home: Path
+    home_named: bool = False
+    output: Output = Output.TABLE
+    quiet: bool = False
+    yes: bool = False
+    passphrase_file: Path | None = None
+
+    @classmethod
+    def of(cls, ctx: typer.Context) -> "Call":
+        return cast(Call, ctx.find_root().obj)
+
+    @classmethod
+    def new(cls, lang: Lang) -> "Call":
+        named = os.environ.get("XINGLIN_HOME")
+        return cls(lang, Path(named) if named else Path.home() / ".xinglin", home_named=bool(named))
+
+    # -- speaking
+
+    def words(self, zh: str, en: str) -> str:
+        return zh if self.lang == "zh" else en
+
+    def say(self, zh: str, en: str) -> None:
+        """To people, on stderr."""
+        if not self.quiet:
+            print(self.words(zh, en), file=sys.stderr, flush=True)
+
+    def warn(self, zh: str, en: str) -> None:
+        """As `say`, and not to be silenced."""
+        print(self.words("注意:", "Note: ") + self.words(zh, en), file=sys.stderr, flush=True)
+
+    def confirm(self, zh: str, en: str) -> None:
+        """Errors  Usage NOT_CONFIRMED: no, or nobody there to ask."""
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise Usage(CliCode.NOT_CONFIRMED, self.words("没有终端可供确认", "there is no terminal to ask at"))
+        print(self.words(zh, en) + self.words(" [是 y/否 N] ", " [y/N] "), end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes", "是"):
+            raise Usage(CliCode.NOT_CONFIRMED)
+
+    # -- opening
+
+    @contextmanager
+    def opened(self) -> Iterator[Home]:
+        """The home, alone: timers that are due have run, and what its holders owed is answered.
+
+        Errors  as Home.open.
+        """
+        with Home.open(self.home) as home:
+            home.node.settle()
+            for holder in home.holders():
+                with self._tolerated():
+                    answer.answer_open(holder)
+            yield home
+            for holder in home.holders():
+                with self._tolerated():
+                    read_log.anchor_if_due(holder)
+
+    @contextmanager
+    def _tolerated(self) -> Iterator[None]:
+        """What an organisation of the home cannot do now (suspended, say) does not stop another's command."""
+        try:
+            yield
+        except Failed as error:
+            self.warn(f"一个数据持有方未能完成其工作:{error}", f"a holder could not do its work: {error}")
+
+    def wallet_path(self, named: str) -> Path:
+        """A file, or the name of a wallet of the home."""
+        path = Path(named)
+        kept = self.home / "wallets" / f"{named}.wallet"
+        return kept if path.name == named and not path.exists() and kept.exists() else path
+
+    def wallet(self, named: str) -> Wallet:
+        path = self.wallet_path(named)
+        files.require_there(path, ClientCode.WALLET_NOT_FOUND)
+        return Wallet.open(path, self.passphrase(path))
+
+    def patient(self, home: Home, wallet: str) -> Patient:
+        return Patient(home.client, self.wallet(wallet))
+
+    def key(self, path: Path) -> tuple[AccountId, SigningKey]:
+        return KeyFile.open(path, self.passphrase(path) if KeyFile.is_sealed(path) else None)
+
+    # -- passphrases: never on the command line, where other users of the machine could read them
+
+    def passphrase(self, path: Path) -> str:
+        """Errors  NotUnderstood PASSPHRASE_NEEDED."""
+        found = self._given_passphrase()
+        if found is None:
+            self._require_terminal(path)
+            found = getpass.getpass(self.words(f"{path.name} 的口令:", f"Passphrase of {path.name}: "))
+        return found
+
+    def new_passphrase(self, path: Path) -> str:
+        """Asked for twice. Errors  NotUnderstood PASSPHRASE_NEEDED; Usage PASSPHRASES_DIFFER."""
+        found = self._given_passphrase()
+        if found is None:
+            self._require_terminal(path)
+            found = getpass.getpass(self.words(f"{path.name} 的新口令:", f"New passphrase for {path.name}: "))
+            if getpass.getpass(self.words("再输入一次:", "Once more: ")) != found:
+                raise Usage(CliCode.PASSPHRASES_DIFFER)
+        return found
+
+    def _given_passphrase(self) -> str | None:
+        if self.passphrase_file is not None:
+            data = files.read(self.passphrase_file, 2 * PASSPHRASE_BYTES_MAX)
+            try:
+                return data.decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise NotUnderstood(ClientCode.PASSPHRASE_NOT_VALID, "not UTF-8") from None
+        return os.environ.get(PASSPHRASE)
+
+    def _require_terminal(self, path: Path) -> None:
+        if not sys.stdin.isatty():
+            raise NotUnderstood(ClientCode.PASSPHRASE_NEEDED, str(path))

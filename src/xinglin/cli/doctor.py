@@ -1,0 +1,128 @@
+"""`xinglin doctor`: OK, WARN or FAIL for what commands need, each with its repair."""
+
+import locale
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from xinglin.base.check import Failed
+from xinglin.base.units import MS_PER_SECOND
+from xinglin.cli import show
+from xinglin.cli.call import Call
+from xinglin.cli.show import Column, Time
+from xinglin.cli.words import words_of
+from xinglin.client import pins
+from xinglin.engine.codes import EngineCode
+from xinglin.home import Home, HomeCode, Organisation
+
+PYTHON = (3, 11)
+DISK_WARN_BYTES, DISK_FAIL_BYTES = 2**30, 2**27     # one import of a large set; the next few blocks
+CLOCK_AHEAD_MS = 10 * MS_PER_SECOND
+
+OK, WARN, FAIL = "OK", "WARN", "FAIL"
+
+FOUND = (Column("state", "状态", "state"), Column("check", "检查", "check"), Column("found", "发现", "found"),
+         Column("repair", "修复", "repair"))
+
+
+class Finding(NamedTuple):
+    state: str
+    check: str
+    found: str
+    repair: str = ""
+
+
+def doctor(ctx: typer.Context) -> None:
+    call = Call.of(ctx)
+    findings = [*_machine(call), *_trust(call), *_home(call)]
+    show.rows(call, FOUND, [one._asdict() for one in findings])
+    raise typer.Exit(1 if any(one.state == FAIL for one in findings) else 0)
+
+
+def _machine(call: Call) -> Iterator[Finding]:
+    yield Finding(OK if sys.version_info >= PYTHON else FAIL, "python", platform.python_version(),
+                  "" if sys.version_info >= PYTHON else "Python 3.11+")
+    encoding = (sys.stdout.encoding or locale.getpreferredencoding(False)).lower()
+    utf8 = encoding.replace("-", "") == "utf8"
+    yield Finding(OK if utf8 else WARN, "locale", encoding, "" if utf8 else "PYTHONUTF8=1")
+    free = shutil.disk_usage(_nearest(call.home)).free
+    state = FAIL if free < DISK_FAIL_BYTES else WARN if free < DISK_WARN_BYTES else OK
+    yield Finding(state, "disk", f"{free // 2**20} MB", "" if state == OK else call.words(
+        "请释放空间,或用 --home 指向更大的磁盘", "free some space, or name a larger disk with --home"))
+
+
+def _nearest(path: Path) -> Path:
+    """The folder, or the closest one above it that exists."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+
+
+def _trust(call: Call) -> Iterator[Finding]:
+    try:
+        trusted = pins.read(pins.config_folder())
+    except Failed as error:
+        yield _failed(call, "trust", error, FAIL)
+        return
+    yield Finding(OK, "trust", ", ".join(sorted(trusted)) or call.words(
+        "尚未信任任何网络", "no network is trusted yet"))
+
+
+def _home(call: Call) -> Iterator[Finding]:
+    try:
+        home = Home.open(call.home)
+    except Failed as error:
+        harmless = error.code in (HomeCode.NO_HOME_HERE, EngineCode.STORE_IN_USE)
+        yield _failed(call, "ledger", error, WARN if harmless else FAIL)
+        return
+    with home:
+        height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
+        yield Finding(OK, "ledger", f"{home.node.chain}, {call.words('高度', 'height')} {height}")
+        yield _clock(call, home, time_ms)
+        yield from _pinned(call, home)
+        for organisation in home.organisations():
+            if (organisation.folder / "vault").is_dir():
+                yield _vault(call, home, organisation)
+
+
+def _clock(call: Call, home: Home, tip_ms: int) -> Finding:
+    ahead_ms = tip_ms - home.node.now_ms()
+    simulated = call.words(",模拟", ", simulated") if home.node.manifest.simulated else ""
+    found = Time(home.node.now_ms()).iso() + simulated
+    if ahead_ms > CLOCK_AHEAD_MS:
+        return Finding(WARN, "clock", found, call.words("请校准本机时钟", "set this machine's clock"))
+    return Finding(OK, "clock", found)
+
+
+def _pinned(call: Call, home: Home) -> Iterator[Finding]:
+    try:
+        trusted = home.network in pins.read(pins.config_folder()).values()
+    except Failed:
+        return                     # said above
+    if trusted:
+        yield Finding(OK, "pin", home.node.chain)
+    else:
+        yield Finding(WARN, "pin", call.words("此网络未锁定,verify 无法判断", "not pinned: verify cannot tell"),
+                      f"xinglin net trust {home.network.hex()} --name {home.node.chain}")
+
+
+def _vault(call: Call, home: Home, organisation: Organisation) -> Finding:
+    check = f"vault {organisation.slug}"
+    try:
+        damaged = home.holder(organisation).keystore.damaged
+    except Failed as error:
+        return _failed(call, check, error, FAIL)
+    if damaged:
+        return Finding(WARN, check, ", ".join(damaged), call.words(
+            "请从镜像恢复所列密钥", "bring the keys named back from a mirror"))
+    return Finding(OK, check, call.words("密钥完好", "keys are sound"))
+
+
+def _failed(call: Call, check: str, error: Failed, state: str) -> Finding:
+    words = words_of(error.code.value, call.lang)
+    what = words.what if words else str(error)
+    return Finding(state, check, f"{error.code.shown} {what}" + (f" ({error.detail})" if error.detail else ""),
+                   words.fix if words else "")

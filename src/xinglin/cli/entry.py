@@ -1,0 +1,61 @@
+"""From argv to an exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from typer import Abort, TyperException
+
+from xinglin.base.check import Failed, InvariantBroken
+from xinglin.cli import errors, help, parser
+from xinglin.cli.call import Call, Output, language
+
+DEBUG = "XINGLIN_DEBUG"            # set: an error that nobody expected shows its traceback
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. Never a traceback, unless XINGLIN_DEBUG asks for it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    call = Call.new(language(_value(words, "--lang")))
+    if "--json" in words or _value(words, "--output") == "json":
+        call.output = Output.JSON      # for errors met while the line is read
+    try:
+        return _run(words, call)
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
+    except BrokenPipeError:            # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.ERROR
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        print(errors.rendered(error, call.lang, call.output is Output.JSON), file=sys.stderr)
+        raise SystemExit(errors.ERROR) from error
+
+
+def _run(words: list[str], call: Call) -> int:
+    command = parser.build(call.lang)
+    try:
+        status = command.main(words, prog_name="xinglin", standalone_mode=False, obj=call)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except (Failed, InvariantBroken, TyperException) as error:
+        if help.wanted(error):
+            print(help.of(error, call.lang), file=sys.stderr)
+        else:
+            print(errors.rendered(error, call.lang, call.output is Output.JSON), file=sys.stderr)
+        return errors.exit_code(error)
+    except Abort:
+        return errors.INTERRUPTED
+
+
+def _value(words: Sequence[str], option: str) -> str | None:
+    """What `option` is given, before the line is parsed: its language is needed for the parser's own words."""
+    for at, word in enumerate(words):
+        if word.startswith(option + "="):
+            return word.partition("=")[2]
+        if word == option and at + 1 < len(words):
+            return words[at + 1]
+    return None

@@ -1,0 +1,44 @@
+"""Files that a command reads and writes."""
+
+import os
+import sys
+from pathlib import Path
+
+from xinglin.base.check import Code, Failed, NotFound
+from xinglin.cli.codes import CliCode, Usage
+
+
+def read(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes and one more, so that a reader notices what is too long; "-" is stdin.
+
+    Errors  Failed FILE_NOT_READ.
+    """
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(limit + 1)
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise Failed(CliCode.FILE_NOT_READ, f"{path}: {error.strerror}") from None
+
+
+def require_there(path: Path, code: Code = CliCode.FILE_NOT_READ) -> None:
+    """Errors  NotFound with `code`."""
+    if not path.exists():
+        raise NotFound(code, str(path))
+
+
+def write(path: Path, data: bytes, *, over: bool) -> None:
+    """A new file; over an old one only when that was said.
+
+    Errors  Usage FILE_EXISTS; Failed FILE_NOT_WRITTEN.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if over else os.O_EXCL)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise Usage(CliCode.FILE_EXISTS, str(path)) from None
+    except OSError as error:
+        raise Failed(CliCode.FILE_NOT_WRITTEN, f"{path}: {error.strerror}") from None

@@ -1,0 +1,157 @@
+"""`xinglin member`: the organisations of a network, their people, and votes about who belongs."""
+
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
+
+from xinglin.base.ids import MemberId
+from xinglin.cli import choices, names, show
+from xinglin.cli.call import Call
+from xinglin.cli.options import By
+from xinglin.cli.show import Column, Time
+from xinglin.client.client import Sent
+from xinglin.home import Home, HomeCode, NewOrganisation
+from xinglin.modules import members
+
+app = typer.Typer(no_args_is_help=True)
+
+Member = Annotated[str, Argument(metavar="MEMBER")]
+
+
+MEMBERS = (Column("slug", "名称", "name"), Column("title", "机构", "organisation"), Column("kind", "类别", "kind"),
+           Column("status", "状态", "status"), Column("since", "自", "since"), Column("staff", "人员", "staff"),
+           Column("member", "标识", "id"))
+STAFF = (Column("slug", "名称", "name"), Column("person", "姓名", "person"), Column("role", "角色", "role"),
+         Column("active", "在册", "active"), Column("account", "标识", "id"))
+MOTIONS = (Column("title", "机构", "organisation"), Column("motion", "动议", "motion"),
+           Column("votes", "赞成", "votes"), Column("needed", "需要", "needed"), Column("voters", "已投票", "voted"),
+           Column("member", "标识", "id"))
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        found = [_member(home, call.lang, key[0], row) for key, row in home.node.rows(members.MEMBERS)]
+        show.rows(call, MEMBERS, sorted(found, key=lambda one: (one["since"], one["slug"])))
+
+
+def _member(home: Home, lang: str, member: MemberId, row: members.MemberRow) -> dict[str, Any]:
+    here = home.member_named(member)
+    return {"slug": here.slug if here else "", "title": here.name(lang) if here else "", "kind": row.kind,
+            "status": row.status, "since": Time(row.since_ms), "staff": len(home.staff(here)) if here else 0,
+            "member": member}
+
+
+@app.command("show")
+def show_(ctx: typer.Context, member: Member) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        organisation = home.organisation(member)
+        (_, row), = home.node.rows(members.MEMBERS, organisation.member)
+        listed = dict(home.node.rows(members.STAFF))
+        staff = [{"slug": one.slug, "person": one.name, "role": members.Role[one.role], "account": one.account,
+                  "active": (one.account,) in listed and listed[one.account,].active}
+                 for one in home.staff(organisation)]
+        found = _member(home, call.lang, organisation.member, row)
+        show.pages(call, MEMBERS, found, "people", STAFF, staff)
+
+
+@app.command("enrol-staff")
+def enrol_staff(ctx: typer.Context, organisation: Annotated[str, Argument(metavar="ORG")],
+                slug: Annotated[str, Argument(metavar="SLUG")],
+                name: Annotated[str, Option("--name", metavar="TEXT")],
+                role: Annotated[str, Option("--role", metavar="ROLE")],
+                no_passphrase: Annotated[bool, Option("--no-passphrase")] = False) -> None:
+    call = Call.of(ctx)
+    wanted = choices.role(role)
+    with call.opened() as home:
+        where = home.organisation(organisation)
+        passphrase = None if no_passphrase else call.new_passphrase(where.folder / "staff" / f"{slug}.key")
+        one = home.enrol_staff(where, slug, name, wanted, passphrase)
+        if no_passphrase:
+            call.warn(f"{one.key_file} 未加密:谁能读到它,谁就能签名", f"{one.key_file} is not encrypted: "
+                      "whoever reads it can sign")
+        show.one(call, STAFF, {"slug": one.slug, "person": one.name, "role": wanted, "account": one.account,
+                               "active": True})
+
+
+@app.command("end-staff")
+def end_staff(ctx: typer.Context, person: Annotated[str, Argument(metavar="PERSON")]) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        staff = home.person(person)
+        call.confirm(f"{staff.name} 将不能再签名。继续?", f"{staff.name} will not be able to sign any more. Go on?")
+        home.end_staff(staff)
+        call.say(f"{staff.name} 的账户已终止。", f"The account of {staff.name} is ended.")
+
+
+@app.command("invite")
+def invite(ctx: typer.Context, slug: Annotated[str, Argument(metavar="SLUG")], by: By,
+           kind: Annotated[str, Option("--kind", metavar="KIND")],
+           zh_name: Annotated[str, Option("--zh", metavar="TEXT")],
+           en_name: Annotated[str, Option("--en", metavar="TEXT")]) -> None:
+    call = Call.of(ctx)
+    new = NewOrganisation(slug, zh_name, en_name, choices.kind(kind))
+    with call.opened() as home:
+        _told(call, home, home.invite(home.organisation(by), new))
+
+
+@app.command("vote")
+def vote(ctx: typer.Context, member: Member,
+         motion: Annotated[str, Argument(metavar="MOTION")], by: By) -> None:
+    call = Call.of(ctx)
+    wanted = choices.motion(motion)
+    with call.opened() as home:
+        _told(call, home, home.vote(home.organisation(by), _named(home, member), wanted))
+
+
+@app.command("suspend")
+def suspend(ctx: typer.Context, member: Member, by: By) -> None:
+    _propose(ctx, member, by, members.Motion.SUSPEND)
+
+
+@app.command("reinstate")
+def reinstate(ctx: typer.Context, member: Member, by: By) -> None:
+    _propose(ctx, member, by, members.Motion.REINSTATE)
+
+
+def _propose(ctx: typer.Context, member: str, by: str, motion: members.Motion) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        _told(call, home, home.propose(home.organisation(by), _named(home, member), motion))
+
+
+def _named(home: Home, text: str) -> MemberId:
+    """A name of the home, or an id: what is voted on may belong elsewhere."""
+    for one in home.organisations():
+        if text in (one.slug, one.zh, one.en):
+            return one.member
+    return names.the_one(text, (key[0] for key, _ in home.node.rows(members.MEMBERS)), HomeCode.ORGANISATION_NOT_FOUND)
+
+
+def _told(call: Call, home: Home, sent: Sent) -> None:
+    """What became of a motion."""
+    event = sent.events[0]
+    if not isinstance(event, members.Moved):
+        return
+    title = names.Directory(home, call.lang).member(event.member)
+    if event.carried:
+        call.say(f"已通过:{title}。", f"Carried: {title}.")
+    else:
+        call.say(f"动议进行中:{title},{event.votes} 票。其他成员以 xinglin member vote 表决。",
+                 f"The motion is open: {title}, {event.votes} votes. Others vote with xinglin member vote.")
+
+
+@app.command("motions")
+def motions(ctx: typer.Context) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        directory = names.Directory(home, call.lang)
+        tally = home.node.rows(members.TALLY)
+        active = tally[0][1].active if tally else 0
+        show.rows(call, MOTIONS, [
+            {"title": directory.member(key[0]), "motion": members.Motion(key[1]), "votes": len(row.voters),
+             "needed": 2 * active // 3 + 1, "voters": [directory.member(one) for one in row.voters], "member": key[0]}
+            for key, row in home.node.rows(members.MOTIONS)])

@@ -1,0 +1,166 @@
+"""`xinglin trace` and `xinglin verify`: outcomes, and files that stand without us."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
+from xinglin.cli import decoded, files, names, show
+from xinglin.cli.call import Call, Output
+from xinglin.cli.options import Out
+from xinglin.cli.show import Column, Time
+from xinglin.cli.words import Lang, words_of
+from xinglin.client import pins
+from xinglin.client.verify import Verdict
+from xinglin.engine.clock import SystemClock
+from xinglin.kernel.outcome import Envelope
+from xinglin.modules import module_set
+
+OUTCOME = (Column("tx", "交易", "transaction"), Column("outcome", "结果", "outcome"),
+           Column("height", "高度", "height"), Column("index", "序号", "index"),
+           Column("signers", "签名者", "signed by"), Column("messages", "消息", "messages"),
+           Column("told", "内容", "what happened"), Column("file", "回执", "receipt"))
+
+
+def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: Out = None) -> None:
+    call = Call.of(ctx)
+    wanted = names.hash_of(tx)
+    with call.opened() as home:
+        file = home.node.receipt(wanted)
+        verified = home.client.verify(file)
+        directory = names.Directory(home, call.lang)
+        envelope = verified.events[0]
+        signers = envelope.signers if isinstance(envelope, Envelope) else ()
+        if out is not None:
+            files.write(out, file, over=call.yes)
+            call.say(f"任何人都可离线核验:xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+        show.one(call, OUTCOME, {
+            "tx": wanted, "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
+            "height": verified.leaf.height, "index": verified.leaf.index,
+            "signers": [directory.known(one) for one in signers], "signer_ids": list(signers),
+            "messages": list(envelope.tags) if isinstance(envelope, Envelope) else [],
+            "told": [decoded.sentence(event, call.lang, directory.known) for event in verified.events[1:]],
+            "events": [decoded.fields(event) for event in verified.events[1:]],
+            "file": str(out) if out else None})
+
+
+def _outcome(code: int, lang: Lang) -> str:
+    words = words_of(code, lang)
+    return f"XL-{code:04d}" if words is None else f"{words.shown} {words.name}: {words.what}"
+
+
+def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
+           network: Annotated[str | None, Option("--network", metavar="ID")] = None) -> None:
+    call = Call.of(ctx)
+    trusted = [names.hash_of(network)] if network else list(pins.read(pins.config_folder()).values())
+    verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, module_set())
+    if call.output is Output.JSON:
+        show.as_json({
+            "verified": True, "kind": verdict.kind, "network": verdict.network.id, "chain": verdict.network.chain,
+            "simulated": verdict.network.manifest.simulated, "signed_by": list(verdict.signed_by),
+            "single_operator": verdict.single_operator, "time": Time(verdict.time_ms) if verdict.time_ms else None,
+            "facts": verdict.facts, "events": [decoded.fields(event) for event in verdict.events]})
+    else:
+        show.lines(call, _told(verdict, "zh"), _told(verdict, "en"))
+
+
+def _told(verdict: Verdict, lang: Lang) -> list[str]:
+    """The verdict, what it proves, what it does not."""
+    zh = lang == "zh"
+    chain = verdict.network.chain
+    kinds = {"receipt": ("回执", "receipt"), "state-proof": ("状态证明", "state proof"),
+             "completeness": ("完整的访问记录", "complete access log")}
+    kind = kinds[verdict.kind][0 if zh else 1]
+    head = f"✓ 已验证:{kind},网络 {chain}" if zh else f"✓ Verified: a {kind} of network {chain}"
+    proves, limits = {"receipt": _receipt, "state-proof": _state, "completeness": _completeness}[verdict.kind](
+        verdict, lang)
+    limits = [*limits, *_always(verdict, lang)]
+    return [head, "证明了:" if zh else "It proves:", *(f"  · {line}" for line in proves),
+            "没有证明:" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
+
+
+def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
+    facts = verdict.facts
+    outcome = _outcome(facts["code"], lang)
+    events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
+    if "timer" in facts:
+        when = Time(facts["due_ms"]).iso()
+        first = (f"定时事项 {facts['timer']}(应于 {when})记在高度 {facts['height']} 第 {facts['index']} 位"
+                 if lang == "zh" else
+                 f"a timer of {facts['timer']}, due {when}, is entry {facts['index']} at height {facts['height']}")
+    else:
+        first = (f"交易 {facts['tx']} 在高度 {facts['height']} 第 {facts['index']} 位执行,结果:{outcome}"
+                 if lang == "zh" else f"transaction {facts['tx']} was executed as entry {facts['index']} at height "
+                 f"{facts['height']}: {outcome}")
+        signers = ", ".join(f"{one[:8]}.. ({custody.lower()})" for one, custody in
+                            zip(facts["signers"], facts["custody"], strict=True))
+        events.append(("签名账户(密钥保管):" if lang == "zh" else "signed by accounts (key custody): ") + signers)
+    limit = ("之后没有再发生变化(例如授权后来被撤回)" if lang == "zh" else
+             "that nothing changed later (a consent may have been taken back since)")
+    return [first, *events], [limit]
+
+
+def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
+    facts, zh = verdict.facts, lang == "zh"
+    when, age = Time(verdict.time_ms).iso(), _age(verdict, lang)
+    if "live_grants" in facts:
+        subject, grantee = facts["key"]
+        live = facts["live_grants"]
+        said = ((f"主体 {subject} 对成员 {grantee} 没有有效授权" if zh else
+                 f"subject {subject} has no consent to member {grantee}") if not live else
+                (f"主体 {subject} 对成员 {grantee} 有 {live} 项有效授权" if zh else
+                 f"subject {subject} has {live} live consents to member {grantee}"))
+    else:
+        key = " ".join(map(str, facts["key"]))
+        said = ((f"表 {facts['table']} 中有 {key} 这一行" if zh else f"table {facts['table']} has a row {key}")
+                if facts["present"] else
+                (f"表 {facts['table']} 中没有 {key} 这一行" if zh else f"table {facts['table']} has no row {key}"))
+    proves = f"{when}(高度 {facts['height']}{age}):{said}" if zh else \
+        f"at {when} (height {facts['height']}{age}): {said}"
+    return [proves], ["此后仍然如此" if zh else "that it is still so after that"]
+
+
+def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
+    facts, zh = verdict.facts, lang == "zh"
+    when, age = Time(verdict.time_ms).iso(), _age(verdict, lang)
+    first = (f"到 {when}(高度 {facts['height']}{age})为止,关于主体 {facts['subject']} 的全部 {facts['entries']} 条"
+             "都在这里" if zh else f"these {facts['entries']} entries are all that was ordered about subject "
+             f"{facts['subject']} until {when} (height {facts['height']}{age})")
+    events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
+    limit = "没有人在系统之外抄录副本" if zh else "that nobody made copies outside the system"
+    return [first, *events], [limit]
+
+
+def _always(verdict: Verdict, lang: Lang) -> list[str]:
+    zh = lang == "zh"
+    found = []
+    if verdict.single_operator:
+        name = verdict.signed_by[0]
+        found.append(f"其他成员也同意:只有运营者 {name} 签署(single-operator);"
+                     "它不能暗中改写已签署的内容,但可能停止服务" if zh else
+                     f"that other members agree: only the operator, {name}, has signed (single-operator); it cannot "
+                     "alter what it signed unseen, but it could stop")
+    if verdict.network.manifest.simulated:
+        found.append("真实的时间:这个网络使用模拟时钟" if zh else "real time: this network runs on a simulated clock")
+    found.append("承诺值背后的内容真实:文件里没有任何医疗内容" if zh else
+                 "that what lies behind a commitment is true: no medical content is in the file")
+    return found
+
+
+def _age(verdict: Verdict, lang: Lang) -> str:
+    """How old the proved state is; nothing where the network's clock is not ours."""
+    if verdict.network.manifest.simulated:
+        return ""
+    age_ms = max(0, SystemClock().now_ms() - verdict.time_ms)
+    for unit_ms, zh, en in ((MS_PER_DAY, "天", "days"), (MS_PER_HOUR, "小时", "hours"),
+                            (MS_PER_MINUTE, "分钟", "minutes"), (MS_PER_SECOND, "秒", "seconds")):
+        if age_ms >= unit_ms:
+            count = age_ms // unit_ms
+            return f",{count} {zh}前" if lang == "zh" else f", {count} {en} old"
+    return ""
+
+
+__all__ = ["trace", "verify"]

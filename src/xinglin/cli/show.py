@@ -1,0 +1,200 @@
+"""What a read puts on stdout: a table for people, JSON for programs, CSV for spreadsheets. One shape for all.
+
+Values are plain, or bytes (an id: whole hex in JSON and CSV, its beginning in a table), Time, or an enum
+(its name). Lists of them are joined in a table.
+"""
+
+import csv
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from xinglin.cli.call import Call, Output
+
+SHORT_ID = 8                       # hex digits of an id in a table: enough to type, rarely ambiguous
+# Control and bidirectional characters: a name or reason must not steer the reader's terminal.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+FORMULA = ("=", "+", "-", "@")     # a spreadsheet would run it
+
+
+# Names of kinds, states and roles in a Chinese table; JSON and CSV keep the code.
+NAMES_ZH = {
+    "HOSPITAL": "医院", "PRACTICE": "诊所", "PHARMACY": "药房", "INSURER": "保险", "REGULATOR": "监管", "MAKER": "药企",
+    "RESEARCHER": "研究", "SPONSOR": "申办方", "DEVICE_MAKER": "器械", "OTHER": "其他",
+    "INVITED": "待接纳", "ACTIVE": "有效", "SUSPENDED": "已暂停",
+    "ADMIT": "接纳", "SUSPEND": "暂停", "REINSTATE": "恢复",
+    "PHYSICIAN": "医生", "NURSE": "护士", "PHARMACIST": "药师", "PSYCHIATRIST": "精神科医生",
+    "CLAIMS_OFFICER": "理赔员", "AUDITOR": "审计员", "SERVICE": "系统", "ERROR": "错误", "WARNING": "提示",
+}
+
+
+class Time(int):
+    """Milliseconds since 1970, UTC."""
+
+    def iso(self) -> str:
+        return datetime.fromtimestamp(self // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def local(self) -> str:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self // 1000))
+
+
+class Column(NamedTuple):
+    """A key of the items, and its heading."""
+
+    key: str
+    zh: str
+    en: str
+
+
+Item = Mapping[str, Any]
+
+
+def rows(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
+    """A list. An empty one is [] in JSON, the headings in CSV, and a word on stderr else."""
+    if call.output is Output.JSON:
+        _out(json.dumps([_plain(item) for item in items], ensure_ascii=False, indent=1) if items else "[]")
+    elif call.output is Output.CSV:
+        _csv([column.key for column in columns], [[item.get(column.key) for column in columns] for item in items])
+    elif not items:
+        call.say("(没有)", "(none)")
+    else:
+        _table(call, [call.words(column.zh, column.en) for column in columns],
+               [[_cell(item.get(column.key), call) for column in columns] for item in items])
+
+
+def one(call: Call, columns: Sequence[Column], item: Item) -> None:
+    """One thing: a line for each of its columns."""
+    if call.output is Output.JSON:
+        _out(json.dumps(_plain(item), ensure_ascii=False, indent=1))
+    elif call.output is Output.CSV:
+        _csv([column.key for column in columns], [[item.get(column.key) for column in columns]])
+    else:
+        heads = [call.words(column.zh, column.en) for column in columns]
+        width = max(map(cell_len, heads))
+        for head, column in zip(heads, columns, strict=True):
+            value = item.get(column.key)
+            shown = value.hex() if isinstance(value, bytes) else _cell(value, call)
+            if shown:
+                _out(head + " " * (width - cell_len(head) + 2) + shown)
+
+
+def pages(call: Call, columns: Sequence[Column], item: Item, key: str, inner: Sequence[Column],
+          items: Sequence[Item]) -> None:
+    """One thing and a list that belongs to it: in JSON under `key`, in CSV the list alone."""
+    if call.output is Output.JSON:
+        as_json({**item, key: items})
+    elif call.output is Output.CSV:
+        rows(call, inner, items)
+    else:
+        one(call, columns, item)
+        if items:
+            _out("")
+            rows(call, inner, items)
+
+
+def text(data: str) -> None:
+    """As it is."""
+    _out(data)
+
+
+def lines(call: Call, zh: Sequence[str], en: Sequence[str]) -> None:
+    """A verdict in words."""
+    for line in zh if call.lang == "zh" else en:
+        _out(printable(line))
+
+
+def as_json(item: Item) -> None:
+    _out(json.dumps(_plain(item), ensure_ascii=False, indent=1))
+
+
+def printable(value: str) -> str:
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+
+
+def progress(call: Call) -> Progress:
+    """A bar on stderr; nothing at all when stderr is no terminal or --quiet was said."""
+    console = Console(stderr=True)
+    hidden = call.quiet or not console.is_terminal
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                    console=console, transient=True, disable=hidden)
+
+
+# -- forms
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Time):
+        return value.iso()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _cell(value: Any, call: Call) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return call.words("是", "yes") if value else call.words("否", "no")
+    if isinstance(value, Time):
+        return value.local()
+    if isinstance(value, bytes):
+        return value.hex()[:SHORT_ID]
+    if isinstance(value, Enum) and call.lang == "zh":
+        return NAMES_ZH.get(value.name, value.name.lower())
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(inner, call) for inner in value)
+    return printable(str(_plain(value)))
+
+
+def _table(call: Call, heads: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+    console = Console(highlight=False)
+    if console.is_terminal:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for head in heads:
+            table.add_column(Text(head), overflow="fold")
+        for cells in body:
+            table.add_row(*map(Text, cells))
+        console.print(table)
+        return
+    widths = [max(map(cell_len, column)) for column in zip(heads, *body, strict=True)]
+    for cells in (heads, *body):
+        line = "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+        _out(line.rstrip())
+
+
+def _csv(heads: Sequence[str], body: Sequence[Sequence[Any]]) -> None:
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(heads)
+    out.writerows([_csv_cell(value) for value in cells] for cells in body)
+
+
+def _csv_cell(value: Any) -> str:
+    plain = _plain(value)
+    if plain is None:
+        return ""
+    if isinstance(plain, list):
+        return ";".join(map(str, plain))
+    if isinstance(plain, str):
+        return "'" + plain if plain.startswith(FORMULA) else plain
+    return json.dumps(plain)
+
+
+def _out(line: str) -> None:
+    print(line)
