@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import structs
 
 from worlds import STARTED_MS, World
+from xinglin.base.check import Failed
+from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.genesis import network_id
@@ -34,7 +36,12 @@ class Home:
         self.world._nonce = secrets.randbits(120)       # a home may be opened again by another process
         for name in FURNISHED:
             self.world.key(name)
-        self.node = self._open() if (folder / "checkpoint.key").exists() else self._create()
+        try:
+            self.node = self._open()
+        except Failed as error:
+            if error.code is not EngineCode.NO_LEDGER_HERE:
+                raise
+            self.node = self._create()
 
     def _open(self) -> Node:
         return Node.open(self.folder, self.world.modules)

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -227,7 +227,8 @@ class Embedded:
             if self.failed is None:
                 self.ledger.close()
             else:
-                self.ledger.store.close()
+                with suppress(Failed):    # a store whose writes failed says so once more
+                    self.ledger.store.close()
 
     def _look(self) -> None:
         """Something was put where the executing thread finds it, if it is still there."""
