@@ -47,6 +47,7 @@ from xinglin.modules import MODULES, access, consent, members, records, subjects
 
 STARTED_MS = 472_223 * MS_PER_HOUR      # a whole hour, so that hours in a test can be counted
 ED25519 = SignatureSuite.ED25519
+NO_SUITES: Mapping[str, SignatureSuite] = {}      # founder -> suite, Ed25519 unless told
 
 E = TypeVar("E", bound=Event)
 
@@ -96,17 +97,19 @@ class World:
     """A ledger in memory with its clock and everybody's keys."""
 
     def __init__(self, founders: Iterable[str] = ("A", "B", "C"), modules: tuple[Module, ...] = MODULES,
-                 suite: SignatureSuite = ED25519, units_per_second: int = 1_000_000, answer_ms: int = 60_000):
+                 suites: Mapping[str, SignatureSuite] = NO_SUITES, units_per_second: int = 1_000_000,
+                 answer_ms: int = 60_000):
+        keys = {name: key_named(name, suites.get(name, ED25519)) for name in founders}
         self.modules = ModuleSet(modules, KERNEL_TABLES, KERNEL_EVENTS)
         self.hashes = SHA256
-        self.keys: dict[bytes, Signing] = {named(name): key_named(name, suite) for name in founders}
+        self.keys: dict[bytes, Signing] = {named(name): key for name, key in keys.items()}
         self.manifest = Manifest(
             name="test", hash_suite=SHA256.name, started_ms=STARTED_MS, simulated=True,
             module_set=self.modules.hash(SHA256),
             parameters=Parameters(units_per_second=units_per_second, answer_ms=answer_ms, page_parts=16),
-            operator=named(next(iter(founders))),
-            founders=tuple(Founder(member=named(name), kind=MemberKind.HOSPITAL, suite=suite,
-                                   key=key_named(name, suite).public, card=content(name)) for name in founders),
+            operator=named(next(iter(keys))),
+            founders=tuple(Founder(member=named(name), kind=MemberKind.HOSPITAL, suite=key.suite, key=key.public,
+                                   card=content(name)) for name, key in keys.items()),
             checkpoint_keys=(CheckpointKey(name="operator", key=key_named("checkpoint").public),))
         self.network = network_id(self.manifest)
         self.ledger = MemoryLedger(self.manifest, self.modules)

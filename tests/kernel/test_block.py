@@ -95,7 +95,7 @@ def test_a_bucket_lives_as_long_as_any_transaction_in_it_could() -> None:
 
 def test_an_id_of_two_signatures_is_executed_once() -> None:
     """ML-DSA signs the same body differently each time; the id is the body's."""
-    world = World(suite=SignatureSuite.ED25519_ML_DSA_65).furnished()
+    world = World(suites={"A": SignatureSuite.ED25519_ML_DSA_65}).furnished()
     one, two = (world.transaction(world.propose("A", "B", members.Motion.SUSPEND), nonce=bytes(16),
                                   expires_at_ms=world.time_ms + 60_000) for _ in range(2))
     assert one != two
