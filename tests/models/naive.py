@@ -31,7 +31,7 @@ class No(Exception):
 class Naive:
     def __init__(self, founders: list[bytes], time_ms: int, cards: dict[bytes, bytes], kind: int = 0):
         self.now = time_ms
-        self.accounts = {one: {"kind": "member", "payer": one, "suspended": False, "key": True, "retired": False}
+        self.accounts: dict[bytes, dict[str, Any]] = {one: {"kind": "member", "payer": one, "suspended": False, "key": True, "retired": False}
                          for one in founders}
         self.members = {one: [kind, "active", time_ms, cards[one]] for one in founders}
         self.staff: dict[bytes, list[Any]] = {}             # account -> member, role, active, card
@@ -379,7 +379,7 @@ class Naive:
 
     def rows(self) -> dict[str, dict[bytes, list[Any]]]:
         """table -> key bytes -> fields in order, but for the kernel's own tables."""
-        status = {"invited": 0, "active": 1, "suspended": 2, "revoked": 3, "expired": 4}
+        status: dict[Any, int] = {"invited": 0, "active": 1, "suspended": 2, "revoked": 3, "expired": 4}
         admitted = [one for one in self.members.values() if one[1] != "invited"]
         return {
             "members/members": {one: [row[0], status[row[1]], *row[2:]] for one, row in self.members.items()},

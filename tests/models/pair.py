@@ -94,7 +94,7 @@ class Pair:
                      for table in modules.tables.values() if table.due is not None
                      for key, row in ledger.all_rows(table).items() if table.due(row) is not None)
         assert due == ledger.due(2**63, 2**31)
-        entries = [entry for kind in access.ENTRY_TYPES for entry in self.world.events(kind)]
+        entries: list[Any] = [entry for kind in access.ENTRY_TYPES for entry in self.world.events(kind)]
         for subject in map(named, SUBJECTS):
             mine = sorted((entry for entry in entries if entry.subject == subject), key=lambda entry: entry.number)
             assert [entry.number for entry in mine] == list(range(1, len(mine) + 1))

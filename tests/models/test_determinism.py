@@ -1,11 +1,13 @@
-"""The same transactions give the same app hash whatever runs them: interpreter, flags, locale, zone (safety.md, DET)."""
+"""The same transactions give the same app hash whatever runs them: Python, flags, locale, zone (safety.md, DET)."""
 
 import functools
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -17,7 +19,7 @@ HERE = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def output(python: str, *flags: str, run: tuple[str, ...] = ("-m", "models.determinism_run"),
-           **environment: str) -> str:
+           environment: Mapping[str, str] = MappingProxyType({})) -> str:
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     done = subprocess.run([python, *flags, *run], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment})
@@ -49,7 +51,7 @@ def test_the_scenario_is_of_500_transactions_and_more() -> None:
     {"PYTHONHASHSEED": "42", "TZ": "America/St_Johns", "PYTHONUTF8": "0"},
 ], ids=str)
 def test_hash_seed_locale_and_time_zone_change_nothing(environment: dict[str, str]) -> None:
-    assert output(sys.executable, **environment) == here()
+    assert output(sys.executable, environment=environment) == here()
 
 
 def test_every_installed_locale_gives_the_same() -> None:
@@ -57,7 +59,7 @@ def test_every_installed_locale_gives_the_same() -> None:
     if not others:
         pytest.skip("no locale but C is installed")
     for name in others:
-        assert output(sys.executable, LC_ALL=name) == here()
+        assert output(sys.executable, environment={"LC_ALL": name}) == here()
 
 
 def test_optimised_bytecode_gives_the_same() -> None:
