@@ -29,6 +29,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = chosen
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    # Bytes may hold a time (gzip's do) or a key: two workers would then collect two different names.
+    return argname if isinstance(val, bytes) else None
+
+
 class Recorder:
     """In the one process that sees all reports, not in its workers."""
 

@@ -9,9 +9,13 @@ import pytest
 from tidy.tree import ROOT
 
 TESTS = '''
+import time
 import pytest
 
 def test_short(): pass
+
+@pytest.mark.parametrize("data", [str(time.time_ns()).encode(), b"b"])
+def test_named_by_a_clock(data): pass
 
 @pytest.mark.release
 @pytest.mark.parametrize("chunk", range(3))
@@ -53,8 +57,8 @@ def run(root: Path, *args: str) -> str:
 
 
 def test_release_tests_run_only_when_asked_for_and_only_they(repository: Path) -> None:
-    assert "1 passed, 3 deselected" in run(repository)
-    assert "1 failed, 2 passed, 1 deselected" in run(repository, "--release")
+    assert "3 passed, 3 deselected" in run(repository)
+    assert "1 failed, 2 passed, 3 deselected" in run(repository, "--release")
 
 
 def test_a_second_release_run_goes_on_where_the_first_stopped(repository: Path) -> None:
@@ -62,8 +66,8 @@ def test_a_second_release_run_goes_on_where_the_first_stopped(repository: Path) 
     lines = (repository / "docs" / "evidence" / "release.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["test"][-3:] for line in lines) == ["[0]", "[1]"]
     (repository / "mended").touch()
-    assert "1 passed, 3 deselected" in run(repository, "--release")
-    assert "4 deselected" in run(repository, "--release")
+    assert "1 passed, 5 deselected" in run(repository, "--release")
+    assert "6 deselected" in run(repository, "--release")
 
 
 def test_changed_code_is_released_anew_and_uncommitted_code_leaves_no_evidence(repository: Path) -> None:
@@ -75,3 +79,7 @@ def test_changed_code_is_released_anew_and_uncommitted_code_leaves_no_evidence(r
     assert (repository / "docs" / "evidence" / "release.jsonl").read_text() == evidence
     commit(repository)
     assert "3 passed" in run(repository, "--release")
+
+
+def test_a_name_made_of_bytes_that_hold_a_time_does_not_part_two_workers(repository: Path) -> None:
+    assert "3 passed" in run(repository, "-n", "2")
