@@ -116,19 +116,20 @@ def verify(data: bytes, network: bytes) -> dict[str, Any]:
     file = decode(data)
     try:
         match file:
-            case ["xinglin.receipt/1", manifest, anchored, events]:
-                leaf, signed_by = _anchored(manifest, anchored, network)
-                return _receipt(leaf, events) | {"signed_by": signed_by}
-            case ["xinglin.state-proof/1", manifest, table, key, row, proof, anchored]:
-                leaf, signed_by = _anchored(manifest, anchored, network)
-                return _state(leaf, table, key, row, proof) | {"signed_by": signed_by}
+            case ["xinglin.receipt/1", manifest, checkpoint, outcome, closing, events]:
+                (leaf, block), signed_by = _in_history(manifest, checkpoint, (outcome, closing), network)
+                return _receipt(leaf, block, events) | {"signed_by": signed_by}
+            case ["xinglin.state-proof/1", manifest, checkpoint, closing, table, key, row, proof]:
+                (block,), signed_by = _in_history(manifest, checkpoint, (closing,), network)
+                return _state(block, table, key, row, proof) | {"signed_by": signed_by}
     except (TypeError, ValueError, AttributeError, KeyError, binascii.Error):
         raise DoesNotHold("a part of the file has another form") from None
     raise DoesNotHold("neither a receipt nor a state proof")
 
 
-def _anchored(manifest_bytes: bytes, anchored: list[Any], network: bytes) -> tuple[list[Any], list[str]]:
-    """The leaf, and who signed the checkpoint that it stands under."""
+def _in_history(manifest_bytes: bytes, note: bytes, places: tuple[list[Any], ...],
+                network: bytes) -> tuple[list[list[Any]], list[str]]:
+    """The leaves, and who signed the checkpoint that they stand under."""
     manifest = decode(manifest_bytes)
     tag, name, suite, _, simulated, _, _, _, _, checkpoint_keys = manifest
     if tag != "xinglin.manifest/1" or suite != "sha-256":
@@ -136,10 +137,10 @@ def _anchored(manifest_bytes: bytes, anchored: list[Any], network: bytes) -> tup
     if tagged("xinglin/network/1", manifest_bytes) != network:
         raise DoesNotHold("the file is of another network")
     chain = f"{name}{'-sim' if simulated else ''}-{network[:8].hex()}"
-    leaf, index, path, note = anchored
     size, root, signed_by = _checkpoint(note, chain, dict(checkpoint_keys))
-    _inclusion(digest(b"\x00" + leaf), index, size, path, root)
-    return decode(leaf), signed_by
+    for leaf, index, path in places:
+        _inclusion(digest(b"\x00" + leaf), index, size, path, root)
+    return [decode(leaf) for leaf, _, _ in places], signed_by
 
 
 def _checkpoint(note: bytes, chain: str, keys: dict[str, bytes]) -> tuple[int, bytes, list[str]]:
@@ -189,11 +190,14 @@ def _inclusion(found: bytes, index: int, size: int, path: list[bytes], root: byt
         raise DoesNotHold("not in the history")
 
 
-def _receipt(leaf: list[Any], events: bytes) -> dict[str, Any]:
+def _receipt(leaf: list[Any], block: list[Any], events: bytes) -> dict[str, Any]:
     kind, height, _, _, code, events_hash = leaf
+    closes, closed, time_ms, _, _ = block
+    if closes != CLOSING or closed != height:
+        raise DoesNotHold("the closing leaf is not of this block")
     if kind not in OUTCOMES or tagged("xinglin/events/1", events) != events_hash:
         raise DoesNotHold("the events are not those of the leaf")
-    return {"kind": "receipt", "height": height, "code": code, "events": decode(events)}
+    return {"kind": "receipt", "height": height, "time_ms": time_ms, "code": code, "events": decode(events)}
 
 
 # -- state-tree.md

@@ -25,7 +25,7 @@ from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
-from xinglin.kernel.receipt import Anchored, Receipt, StateProof
+from xinglin.kernel.receipt import InHistory, Receipt, StateProof
 from xinglin.kernel.state import Reading
 
 T = TypeVar("T")
@@ -202,9 +202,8 @@ class Node:
     def receipt_of(self, committed: Committed) -> bytes:
         """The receipt of what was just committed, under its own block's checkpoint."""
         return codec.encode(Receipt(
-            manifest=self.manifest_bytes, events=committed.events,
-            anchored=Anchored(leaf=committed.leaf, index=committed.position(), path=tuple(committed.path()),
-                              checkpoint=committed.checkpoint)))
+            manifest=self.manifest_bytes, checkpoint=committed.checkpoint, outcome=committed.proved(),
+            closing=committed.proved_closing(), events=committed.events))
 
     def receipt(self, tx_id: TxId) -> bytes:
         """Errors  NotFound TX_NOT_FOUND."""
@@ -225,13 +224,17 @@ class Node:
 
     def _receipt(self, ledger: Ledger, height: int, index: int) -> bytes:
         block = ledger.block(height)
-        size = block.first + len(block.leaves) + 1
-        position = block.first + index
-        path = inclusion_path(self.hashes, ledger.history.node, position, size)
         return codec.encode(Receipt(
-            manifest=self.manifest_bytes, events=block.events[index],
-            anchored=Anchored(leaf=block.leaves[index], index=position, path=tuple(path),
-                              checkpoint=block.checkpoint)))
+            manifest=self.manifest_bytes, checkpoint=block.checkpoint, events=block.events[index],
+            outcome=self._in_history(ledger, block, index),
+            closing=self._in_history(ledger, block, len(block.leaves))))
+
+    def _in_history(self, ledger: Ledger, block: BlockRow, index: int) -> InHistory:
+        """A leaf of a block, the closing one being the last, under the block's own checkpoint."""
+        leaves = [*block.leaves, block.closing]
+        at = block.first + index
+        path = inclusion_path(self.hashes, ledger.history.node, at, block.first + len(leaves))
+        return InHistory(leaf=leaves[index], index=at, path=tuple(path))
 
     def prove(self, table: Table[Any], key: tuple[Any, ...]) -> bytes:
         """A state-proof file at the tip: the row, or that there is none. Errors  NotFound NO_BLOCK_YET."""
@@ -243,13 +246,9 @@ class Node:
             row = ledger.store.get(table.store_prefix + raw)
             path = self.hashes.digest(table.path_prefix + raw)
             block = ledger.block(ledger.height)
-            size = block.first + len(block.leaves) + 1
-            closing = Anchored(
-                leaf=block.closing, index=size - 1, checkpoint=block.checkpoint,
-                path=tuple(inclusion_path(self.hashes, ledger.history.node, size - 1, size)))
             return codec.encode(StateProof(
-                manifest=self.manifest_bytes, table=table.name, key=raw, row=row,
-                proof=ledger.tree.prove(path), anchored=closing))
+                manifest=self.manifest_bytes, checkpoint=block.checkpoint, table=table.name, key=raw, row=row,
+                closing=self._in_history(ledger, block, len(block.leaves)), proof=ledger.tree.prove(path)))
         return self.ask(build)
 
     def blocks(self, since: int = 1) -> Iterator[tuple[int, int, int]]:

@@ -81,7 +81,7 @@ def test_a_canary_outside_the_vault_fails_the_story(told: story.Story) -> None:
             break
         act(told)
     (told.home.path / "stray.log").write_text(f"debug: {told.canaries[0]}")
-    with pytest.raises(Failed, match="1 hits"):
+    with pytest.raises(Failed, match="hits"):
         story.search_for_people(told)
 
 
@@ -101,5 +101,5 @@ def test_leaks_are_found_in_every_spelling(tmp_path: Path) -> None:
     for spelling, data in spellings.items():
         file = tmp_path / spelling
         file.write_bytes(b"\x00\x01" + data + b"\xff")
-        assert [hit.spelling for hit in leak.search([file], [name])] == [spelling]
+        assert {hit.spelling for hit in leak.search([file], [name])} == {spelling}
     assert not leak.search([tmp_path / "hex"], ["Somebody Else"])

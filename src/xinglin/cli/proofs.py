@@ -61,7 +61,7 @@ def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
         show.as_json({
             "verified": True, "kind": verdict.kind, "network": verdict.network.id, "chain": verdict.network.chain,
             "simulated": verdict.network.manifest.simulated, "signed_by": list(verdict.signed_by),
-            "single_operator": verdict.single_operator, "time": Time(verdict.time_ms) if verdict.time_ms else None,
+            "single_operator": verdict.single_operator, "time": Time(verdict.time_ms),
             "facts": verdict.facts, "events": [decoded.fields(event) for event in verdict.events]})
     else:
         show.lines(call, _told(verdict, "zh"), _told(verdict, "en"))
@@ -86,15 +86,16 @@ def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     facts = verdict.facts
     outcome = _outcome(facts["code"], lang)
     events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
+    when = Time(verdict.time_ms).iso()
     if "timer" in facts:
-        when = Time(facts["due_ms"]).iso()
-        first = (f"定时事项 {facts['timer']}(应于 {when})记在高度 {facts['height']} 第 {facts['index']} 位"
-                 if lang == "zh" else
-                 f"a timer of {facts['timer']}, due {when}, is entry {facts['index']} at height {facts['height']}")
+        due = Time(facts["due_ms"]).iso()
+        first = (f"定时事项 {facts['timer']}(应于 {due})于 {when} 记在高度 {facts['height']} 第 {facts['index']} 位"
+                 if lang == "zh" else f"a timer of {facts['timer']}, due {due}, ran on {when} as entry "
+                 f"{facts['index']} at height {facts['height']}")
     else:
-        first = (f"交易 {facts['tx']} 在高度 {facts['height']} 第 {facts['index']} 位执行,结果:{outcome}"
-                 if lang == "zh" else f"transaction {facts['tx']} was executed as entry {facts['index']} at height "
-                 f"{facts['height']}: {outcome}")
+        first = (f"交易 {facts['tx']} 于 {when} 在高度 {facts['height']} 第 {facts['index']} 位执行,结果:{outcome}"
+                 if lang == "zh" else f"transaction {facts['tx']} was executed on {when} as entry {facts['index']} "
+                 f"at height {facts['height']}: {outcome}")
         signers = ", ".join(f"{one[:8]}.. ({custody.lower()})" for one, custody in
                             zip(facts["signers"], facts["custody"], strict=True))
         events.append(("签名账户(密钥保管):" if lang == "zh" else "signed by accounts (key custody): ") + signers)

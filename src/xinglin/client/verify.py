@@ -46,7 +46,7 @@ class Verdict:
     kind: str                      # receipt | state-proof | completeness
     network: Network
     signed_by: tuple[str, ...]
-    time_ms: int                   # of the state; 0 where the file does not say
+    time_ms: int                   # of the block that it is about
     facts: dict[str, Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
 
@@ -88,7 +88,8 @@ def _receipt(file: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> Ver
                   "signers": [one.hex() for one in first.signers], "custody": [one.name for one in first.custody]}
     elif isinstance(first, TimerEnvelope):
         facts |= {"timer": first.table, "due_ms": first.due_ms}
-    return Verdict("receipt", verified.network, verified.signed_by, 0, facts, verified.events[1:])
+    return Verdict("receipt", verified.network, verified.signed_by, verified.closing.time_ms, facts,
+                   verified.events[1:])
 
 
 def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:

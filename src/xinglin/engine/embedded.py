@@ -45,7 +45,7 @@ from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import chain_id
-from xinglin.kernel.receipt import origin
+from xinglin.kernel.receipt import InHistory, origin
 from xinglin.kernel.tx import Check, NotIncludable, Reader, Tx, check_window, prepare
 
 T = TypeVar("T")
@@ -68,14 +68,19 @@ class Committed(NamedTuple):
     tx_id: bytes
     leaf: bytes
     events: bytes
+    closing: bytes
     checkpoint: bytes
     appended: Appended
 
-    def position(self) -> int:
-        return self.appended.first + self.index
+    def proved(self) -> InHistory:
+        """The outcome's leaf with its path to the checkpoint."""
+        at = self.appended.first + self.index
+        return InHistory(leaf=self.leaf, index=at, path=tuple(self.appended.path(at)))
 
-    def path(self) -> list[bytes]:
-        return self.appended.path(self.position())
+    def proved_closing(self) -> InHistory:
+        """The closing leaf of its block, likewise."""
+        at = self.appended.size - 1
+        return InHistory(leaf=self.closing, index=at, path=tuple(self.appended.path(at)))
 
 
 Result = Committed | Failed
@@ -481,7 +486,7 @@ class Embedded:
                 outcome = applied.outcomes[index]
                 results.append((number, Committed(
                     applied.height, index, applied.time_ms, outcome.code, outcome.tx.id,  # type: ignore[union-attr]
-                    outcome.leaf, outcome.events, block.checkpoint, applied.appended)))  # type: ignore[arg-type]
+                    outcome.leaf, outcome.events, applied.closing, block.checkpoint, applied.appended)))  # type: ignore[arg-type]
         try:
             if self._on_block:
                 for block in written:

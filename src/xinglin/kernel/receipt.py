@@ -28,20 +28,21 @@ Path = Annotated[tuple[Hash, ...], Meta(max_length=64)]
 NoteBytes = Annotated[bytes, Meta(max_length=16 * 1024)]
 
 
-class Anchored(Struct):
-    """One leaf, its inclusion path, and a signed checkpoint of the tree it is in."""
+class InHistory(Struct):
+    """One leaf of the history tree, and its path to the root of a checkpoint."""
 
     leaf: LeafBytes
     index: Index
     path: Path
-    checkpoint: NoteBytes
 
 
 class Receipt(Struct, tag="xinglin.receipt/1"):
     """What came of one transaction or timer."""
 
     manifest: ManifestBytes
-    anchored: Anchored
+    checkpoint: NoteBytes
+    outcome: InHistory
+    closing: InHistory             # of its block: when it was, and the state it led to
     events: Annotated[bytes, Meta(max_length=EVENT_BYTES_MAX)]
 
 
@@ -49,11 +50,12 @@ class StateProof(Struct, tag="xinglin.state-proof/1"):
     """A row, or that there is none under this key, in the state that a closing leaf names."""
 
     manifest: ManifestBytes
+    checkpoint: NoteBytes
+    closing: InHistory
     table: Annotated[str, Meta(max_length=64)]
     key: Annotated[bytes, Meta(max_length=256)]
     row: Annotated[bytes, Meta(max_length=ROW_BYTES_MAX)] | None
     proof: sparse.StateProof
-    anchored: Anchored             # of the closing leaf
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Network:
 class VerifiedReceipt:
     network: Network
     leaf: Leaf
+    closing: Closing               # of its block: time and state
     events: tuple[Event, ...]
     signed_by: tuple[str, ...]     # names of checkpoint keys
 
@@ -112,24 +115,32 @@ def open_network(manifest_bytes: bytes, pinned: NetworkId | None) -> Network:
     return Network(manifest, found, chain_id(manifest), hash_suite(manifest))
 
 
-def verify_anchored(network: Network, anchored: Anchored) -> tuple[str, ...]:
-    """Who signed the checkpoint under which this leaf stands in the network's history.
-
-    Errors  NotVerified CHECKPOINT_NOT_VALID, NOT_IN_HISTORY.
-    """
+def open_checkpoint(network: Network, data: bytes) -> tuple[note.Checkpoint, tuple[str, ...]]:
+    """A checkpoint of this network's log, and who signed it. Errors  NotVerified CHECKPOINT_NOT_VALID."""
     keys = {one.name: one.key for one in network.manifest.checkpoint_keys}
     try:
-        checkpoint, signed_by = note.open_checkpoint(anchored.checkpoint, keys)
+        checkpoint, signed_by = note.open_checkpoint(data, keys)
     except ProofInvalid as error:
         raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, error.detail) from None
     if checkpoint.origin != origin(network.chain):
         raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, "it is of another log")
+    return checkpoint, signed_by
+
+
+def verify_in_history(network: Network, checkpoint: note.Checkpoint, found: InHistory) -> None:
+    """The leaf stands in the tree of the checkpoint. Errors  NotVerified NOT_IN_HISTORY."""
     try:
-        verify_inclusion(network.hashes, leaf_hash(network.hashes, anchored.leaf), anchored.index,
-                         checkpoint.size, list(anchored.path), checkpoint.root)
+        verify_inclusion(network.hashes, leaf_hash(network.hashes, found.leaf), found.index, checkpoint.size,
+                         found.path, checkpoint.root)
     except ProofInvalid as error:
         raise NotVerified(KernelCode.NOT_IN_HISTORY, error.detail) from None
-    return signed_by
+
+
+def read_closing(found: InHistory) -> Closing:
+    closing: Closing = read_file(found.leaf, Closing)
+    if closing.kind is not LeafKind.CLOSING:
+        raise NotVerified(KernelCode.NOT_IN_HISTORY, "the leaf does not close a block")
+    return closing
 
 
 def origin(chain: str) -> str:
@@ -139,24 +150,30 @@ def origin(chain: str) -> str:
 def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedReceipt:
     """Errors  NotVerified, whose code says which step failed."""
     network = open_network(receipt.manifest, pinned)
-    signed_by = verify_anchored(network, receipt.anchored)
-    leaf: Leaf = read_file(receipt.anchored.leaf, Leaf)
+    checkpoint, signed_by = open_checkpoint(network, receipt.checkpoint)
+    verify_in_history(network, checkpoint, receipt.outcome)
+    verify_in_history(network, checkpoint, receipt.closing)
+    leaf: Leaf = read_file(receipt.outcome.leaf, Leaf)
+    closing = read_closing(receipt.closing)
     if leaf.kind is LeafKind.CLOSING:
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the leaf is not of an outcome")
+    if leaf.height != closing.height:
+        raise NotVerified(KernelCode.NOT_IN_HISTORY, "the closing leaf is of another block")
     if leaf.events_hash != events_hash(network.hashes, receipt.events):
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH)
     events = read_file(receipt.events, modules.events_type)
-    return VerifiedReceipt(network, leaf, events, signed_by)
+    return VerifiedReceipt(network, leaf, closing, events, signed_by)
 
 
 def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedRow:
     """Errors  NotVerified, whose code says which step failed."""
     network = open_network(proof.manifest, pinned)
-    signed_by = verify_anchored(network, proof.anchored)
-    closing: Closing = read_file(proof.anchored.leaf, Closing)
+    checkpoint, signed_by = open_checkpoint(network, proof.checkpoint)
+    verify_in_history(network, checkpoint, proof.closing)
+    closing = read_closing(proof.closing)
     table = modules.tables.get(proof.table)
-    if closing.kind is not LeafKind.CLOSING or table is None:
-        raise NotVerified(KernelCode.NOT_IN_STATE, "not a closing leaf, or not a table we know")
+    if table is None:
+        raise NotVerified(KernelCode.NOT_IN_STATE, "not a table we know")
     if len(proof.key) != table.width:
         raise NotVerified(KernelCode.NOT_IN_STATE, f"a key of {table.name} is {table.width} bytes")
     path = sparse.path_of(network.hashes, proof.table, proof.key)
