@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -57,7 +58,8 @@ def test_a_stranger_reads_from_a_file_what_we_read(
         stranger: ModuleType, told: Story, files: dict[str, bytes], name: str) -> None:
     ours = verify_file(files[name], told.home.network, told.home.node.modules)
     theirs = stranger.verify(files[name], told.home.network)
-    assert theirs["time_ms"] == ours.time_ms and theirs["height"] == ours.facts["height"] and tuple(theirs["signed_by"]) == ours.signed_by
+    assert (theirs["time_ms"], theirs["height"]) == (ours.time_ms, ours.facts["height"])
+    assert tuple(theirs["signed_by"]) == ours.signed_by
     if name in ("receipt", "first"):
         assert theirs["code"] == ours.facts["code"] == 0
         assert theirs["events"][0][1].hex() == ours.facts["tx"]
@@ -95,13 +97,12 @@ def test_a_cut_or_longer_file_is_refused_by_both(
     assert both_say(stranger, told, spoil(files["receipt"])) == (False, False)
 
 
-def test_the_program_runs_alone_and_says_no_with_status_five(told: Story, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("stranger")
-    (folder / "receipt").write_bytes(told.receipt)
+def test_the_program_runs_alone_and_says_no_with_status_five(told: Story, tmp_path: Path) -> None:
+    (tmp_path / "receipt").write_bytes(told.receipt)
     network = told.home.network.hex()
 
     def run(pinned: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, PROGRAM, "receipt", pinned], cwd=folder, env={}, capture_output=True,
+        return subprocess.run([sys.executable, PROGRAM, "receipt", pinned], cwd=tmp_path, env={}, capture_output=True,
                               text=True, check=False)
     good, bad = run(network), run("00" * 32)
     assert good.returncode == 0 and '"kind": "receipt"' in good.stdout

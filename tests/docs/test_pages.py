@@ -1,0 +1,112 @@
+"""The pages do what they say: examples run, links lead somewhere, the walk through the code names what is there."""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from docs.examples import Example, environment, examples, missing, run
+from tidy.tree import ROOT, SOURCE, committed, text_of
+from xinglin.demo.cast import STEPS
+
+PAGES = ["README.md", "README.zh-CN.md", "docs/tutorial/patient.md", "docs/tutorial/patient.zh.md",
+         "docs/tutorial/hospital.md", "docs/tutorial/hospital.zh.md"]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+STEP = re.compile(r"`([\w/]+\.py):(\w+)`")
+
+
+@pytest.fixture(scope="module")
+def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of someone who ran the demo once."""
+    home = tmp_path_factory.mktemp("reader")
+    run([Example("empty", "sh", "xinglin demo\n", ())], home)
+    return home
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_of_a_page_runs_and_prints_what_the_page_shows(
+        page: str, after_the_demo: Path, tmp_path: Path) -> None:
+    found = examples(ROOT / page)
+    assert found
+    home = tmp_path / "reader"
+    if found[0].starts_from == "demo":
+        shutil.copytree(after_the_demo, home)
+    else:
+        home.mkdir()
+    for example, output in zip(found, run(found, home), strict=True):
+        line = missing(example.shown, output)
+        assert line is None, f"{page} shows {line!r}, but this came:\n{output}"
+
+
+def test_every_page_with_commands_is_among_those_that_run() -> None:
+    marked = {path.relative_to(ROOT).as_posix() for path in committed()
+              if path.suffix == ".md" and "<!-- runs:" in text_of(path)}
+    assert marked == set(PAGES)
+
+
+def test_an_example_that_fails_or_shows_something_else_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        run([Example("empty", "sh", "false\n", ())], tmp_path)
+    assert missing(("one", "t…o"), "one\nand\ntwo\n") is None
+    assert missing(("two", "one"), "one\ntwo\n") == "one"
+    assert missing(("on",), "one\n") == "on"
+
+
+def test_a_reader_has_nothing_of_ours_in_the_terminal(tmp_path: Path) -> None:
+    assert not [name for name in environment(tmp_path) if name.startswith("XINGLIN")]
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them from headings, and those that a page sets itself."""
+    prose = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
+    headings = re.findall(r"^#{1,6} (.+)$", prose, flags=re.M)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)">', prose))
+
+
+def lost(page: Path, text: str) -> list[str]:
+    """Links to a file or heading that is not there."""
+    found = []
+    for target in LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            found.append(target)
+    return found
+
+
+def test_every_link_between_pages_leads_to_a_file_and_a_heading() -> None:
+    found = [f"{page.relative_to(ROOT)}: {target}" for page in committed() if page.suffix == ".md"
+             for target in lost(page, text_of(page))]
+    assert not found, "\n".join(found)
+
+
+def test_a_planted_lost_heading_is_caught() -> None:
+    assert lost(ROOT / "README.md", "[a](#limits) [b](#nowhere) [c](docs/concepts.md#gone)") == [
+        "#nowhere", "docs/concepts.md#gone"]
+
+
+@pytest.mark.parametrize("step", STEP.findall(text_of(ROOT / "ARCHITECTURE.md")), ids=":".join)
+def test_each_step_of_the_walk_names_a_function_that_is_there(step: tuple[str, str]) -> None:
+    file, function = step
+    tree = ast.parse((SOURCE / file).read_text("utf-8"))
+    assert function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("lang,name", [("en", "demo.svg"), ("zh", "demo.zh-CN.svg")])
+def test_the_picture_tells_every_step_as_the_demo_tells_it_today(lang: str, name: str) -> None:
+    drawn = re.sub(r"<[^>]+>", "", text_of(ROOT / "docs" / "pictures" / name))
+    for told in STEPS.values():
+        for words in ((told.zh, told.proves_zh) if lang == "zh" else (told.en, told.proves_en)):
+            assert words.replace("'", "&#x27;") in drawn, f"{words}: run python docs/picture.py"
+    assert "✕" not in drawn and "http" not in drawn
+
+
+def test_tests_named_by_the_pages_on_threats_and_standards_exist() -> None:
+    for page in ("docs/threats.md", "docs/standards.md"):
+        for path in re.findall(r"`((?:tests|examples|src)/[\w/.*]+)`", text_of(ROOT / page)):
+            assert list(ROOT.glob(path)), f"{page} names {path}"
