@@ -12,10 +12,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from xinglin.base import codec, crypto
+from xinglin.base import codec, crypto, note, sparse
 from xinglin.base.check import SignatureInvalid
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_HASH, NO_ID
+from xinglin.base.note import Checkpoint
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.kernel.accounts import Custody
 from xinglin.kernel.codes import KernelCode
@@ -26,11 +27,13 @@ from xinglin.kernel.genesis import (
     Manifest,
     MemberKind,
     Parameters,
+    chain_id,
     network_id,
 )
 from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Event, Message, Module, ModuleSet, Table
 from xinglin.kernel.outcome import KERNEL_EVENTS
+from xinglin.kernel.receipt import InHistory, Receipt, StateProof, origin
 from xinglin.kernel.state import Reading
 from xinglin.kernel.tx import (
     SIGN_DOMAIN,
@@ -183,6 +186,35 @@ class World:
         if due_ms is not None:
             self.ledger._due.add((due_ms, table.name, at))
 
+    # -- files for strangers, each under a checkpoint of its own block
+
+    def checkpoint(self, applied: Applied) -> bytes:
+        assert applied.appended is not None
+        said = Checkpoint(origin(chain_id(self.manifest)), applied.appended.size, applied.appended.root)
+        return note.sign(said, "operator", key_named("checkpoint"))
+
+    def in_history(self, applied: Applied, number: int) -> InHistory:
+        """A leaf of the block; the one after its outcomes closes it."""
+        assert applied.appended is not None
+        index = applied.appended.first + number
+        leaves = [*[outcome.leaf for outcome in applied.outcomes], applied.closing]
+        return InHistory(leaf=leaves[number], index=index, path=tuple(applied.appended.path(index)))
+
+    def receipt(self, applied: Applied, number: int = 0) -> Receipt:
+        return Receipt(manifest=codec.encode(self.manifest), checkpoint=self.checkpoint(applied),
+                       outcome=self.in_history(applied, number),
+                       closing=self.in_history(applied, len(applied.outcomes)),
+                       events=applied.outcomes[number].events)
+
+    def state_proof(self, applied: Applied, table: Table[Any], *key: Any) -> StateProof:
+        """The row, or its absence, after the newest block, which `applied` is."""
+        at = table.encode_key(key)
+        path = sparse.path_of(self.hashes, table.name, at)
+        return StateProof(manifest=codec.encode(self.manifest), checkpoint=self.checkpoint(applied),
+                          closing=self.in_history(applied, len(applied.outcomes)), table=table.name, key=at,
+                          row=self.ledger.rows.get(table.store_prefix + at),
+                          proof=sparse.prove(self.hashes, self.ledger.leaves, path))
+
     # -- looking
 
     def events(self, kind: type[E]) -> list[E]:
@@ -277,9 +309,10 @@ class World:
 
     def furnished(self) -> "World":
         """With a service at A and B, doctors at A, B and C, mei and li claimed at A, zhao at B, wang unclaimed."""
-        for member in ("A", "B"):
+        there = [member for member in ("A", "B", "C") if named(member) in self.keys]
+        for member in there[:2]:
             self.done(self.enrol_service(member, f"{member}.service"))
-        for member in ("A", "B", "C"):
+        for member in there:
             self.done(self.enrol_staff(member, f"{member}.doctor"))
         for service, subject in (("A.service", "mei"), ("A.service", "li"), ("B.service", "zhao")):
             self.done(self.register(service, subject))

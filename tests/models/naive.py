@@ -31,8 +31,9 @@ class No(Exception):
 class Naive:
     def __init__(self, founders: list[bytes], time_ms: int, cards: dict[bytes, bytes], kind: int = 0):
         self.now = time_ms
-        self.accounts: dict[bytes, dict[str, Any]] = {one: {"kind": "member", "payer": one, "suspended": False, "key": True, "retired": False}
-                         for one in founders}
+        self.accounts: dict[bytes, dict[str, Any]] = {
+            one: {"kind": "member", "payer": one, "suspended": False, "key": True, "retired": False}
+            for one in founders}
         self.members = {one: [kind, "active", time_ms, cards[one]] for one in founders}
         self.staff: dict[bytes, list[Any]] = {}             # account -> member, role, active, card
         self.motions: dict[tuple[bytes, int], list[bytes]] = {}
