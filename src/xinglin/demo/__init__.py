@@ -104,6 +104,7 @@ def by_hand(home: Path, lang: str) -> str:
     notes = json.loads((home / NOTES).read_text())
     subject, other = notes["subject"], notes["other_subject"]
     wallet = home / "wallets" / f"{WALLET}.wallet"
+    second = wallet.with_stem("second")
 
     def said(zh: str, en: str) -> str:
         return f"# {zh if lang == 'zh' else en}"
@@ -112,11 +113,12 @@ def by_hand(home: Path, lang: str) -> str:
     return "\n".join(("", said("逐步手动重复:", "Repeat each step by hand:"),
         f"export XINGLIN_HOME={home} XINGLIN_PASSPHRASE={PASSPHRASE}",
         "xinglin member list", "xinglin subject list --as harbour",
-        said("1 再次导入:没有变化的会跳过", "1 import again: what has not changed is skipped"),
+        said("1 再次导入:没有变化的会跳过,另一家医院的患者是新的",
+             "1 import again: what has not changed is skipped, the other hospital's patients are new"),
         f"xinglin record import {notes['data'] or '--sample'} --as harbour",
         said("2 认领另一位患者:在柜台领码,用钱包认领", "2 claim another patient: a code at the counter, then the wallet"),
-        f"xinglin subject code {other}",
-        f"xinglin subject claim {other} --wallet {wallet} --code CODE",
+        f"xinglin key new --wallet {second}", f"xinglin subject code {other}",
+        f"xinglin subject claim {other} --wallet {second} --code CODE",
         said("3 医生请求:拒绝(退出码 4)", "3 the doctor asks: denied (exit 4)"), request,
         said("4 授权,再请求", "4 grant, then ask again"),
         f"xinglin consent grant --wallet {wallet} --subject {subject} --to xinglin --scope laboratory "
