@@ -1,15 +1,19 @@
 """docs/spec is enough: a verifier written from it alone agrees with ours, file by file and bit by bit."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tidy.tree import ROOT
-from xinglin.base.check import NotVerified
+from xinglin.base import codec
+from xinglin.base.check import NotUnderstood, NotVerified
 from xinglin.client import verify_file
 from xinglin.demo.story import Story
 from xinglin.modules import access, consent, members
@@ -17,13 +21,20 @@ from xinglin.modules import access, consent, members
 PROGRAM = ROOT / "examples" / "verify_receipt.py"
 
 
-@pytest.fixture(scope="module")
-def stranger() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify_receipt", PROGRAM)
+def load(program: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(program.stem, program)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+STRANGER = load(PROGRAM)
+
+
+@pytest.fixture(scope="module")
+def stranger() -> ModuleType:
+    return STRANGER
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,35 @@ def files(told: Story) -> dict[str, bytes]:
         "absent": client.prove(consent.GRANTS, (subject, told.member("insurer")))[1],
         "nobody": client.prove(members.MEMBERS, (bytes(16),))[1],
     }
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2**64 - 1) | st.binary(max_size=300) | st.text(max_size=80),
+    lambda inner: st.lists(inner, max_size=20), max_leaves=40)
+
+
+@given(VALUES)
+@settings(max_examples=300, deadline=None)
+def test_the_page_on_encoding_and_our_encoder_make_the_same_bytes(value: object) -> None:
+    data = codec.encode(value)
+    assert STRANGER.decode(data) == value and STRANGER._encode(value) == data
+
+
+def test_the_examples_on_the_page_on_encoding_are_true() -> None:
+    page = (ROOT / "docs" / "spec" / "encoding.md").read_text()
+    first, second = (bytes.fromhex(found) for found in re.findall(r"    ((?:[0-9a-f]{2} ?){3,})", page))
+    assert STRANGER.decode(first) == [1, "a", None, b"\x01\x02", [True, 300]]
+    with pytest.raises(STRANGER.DoesNotHold):
+        STRANGER.decode(second)
+    with pytest.raises(NotUnderstood):
+        codec.decode(second, tuple[int])
+
+
+@pytest.mark.parametrize("size", [0, 31, 32, 255, 256, 65_535, 65_536])
+def test_lengths_at_the_edges_have_the_same_heads(size: int) -> None:
+    for value in (b"x" * size, "x" * size, [0] * size):
+        assert STRANGER._encode(value) == codec.encode(value)
+        assert STRANGER.decode(codec.encode(value)) == value
 
 
 def both_say(stranger: ModuleType, told: Story, data: bytes) -> tuple[bool, bool]:
