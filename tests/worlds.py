@@ -319,3 +319,27 @@ class World:
             self.done(self.claim(service, subject))
         self.done(self.register("A.service", "wang"))
         return self
+
+    def eventful(self) -> "World":
+        """Furnished, and then one of everything: each message, each event, a row in each table."""
+        self.furnished()
+        self.done(self.enrol_staff("B", "B.nurse", members.Role.NURSE, Custody.SERVER))
+        self.done(self.end_staff("B", "B.nurse"))
+        self.done(self.invite("A", "D"))
+        self.done(self.vote("B", "D", members.Motion.ADMIT))
+        self.done(self.propose("A", "C", members.Motion.SUSPEND))
+        self.done(self.batch("A.service", "mei", 1), self.batch("A.service", "A", 1))
+        self.done(self.request("B.doctor", "mei"))
+        self.done(self.grant("mei", "B", "g1", hours=48), self.grant("mei", "B", "g2"), self.grant("mei", "C", "g3", 1))
+        self.done(self.revoke("mei", "B", "g2"))
+        self.do(self.revoke("mei", "B", "g2"))
+        self.done(self.request("B.doctor", "mei", "g1"))
+        self.done(self.permit("A.service", "mei", 2, "g1", 1))
+        self.done(self.request("B.doctor", "mei"))
+        self.done(self.deny("A.service", "mei", 4))
+        self.done(self.request("B.doctor", "mei"))
+        self.wait(61_000)
+        self.done(self.anchor("A.service", 7))
+        self.wait(3_600_000)
+        self.done(self.request("B.doctor", "mei"))
+        return self
