@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md, docs/cli.zh.md.
 
-`./dev.py docs` writes them. They say what the code says, with its own words and lines, so a page cannot be wrong for long: a test
-compares each with the committed one.
+`./dev.py docs` writes them. They say what the code says, with its own words and lines, so a page cannot be
+wrong for long: a test compares each with the committed one.
 """
 
 import inspect

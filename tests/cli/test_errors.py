@@ -1,0 +1,166 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.command import Shell
+from xinglin.base.check import (
+    BaseCode,
+    Busy,
+    Failed,
+    InvariantBroken,
+    NotAuthorised,
+    NotFound,
+    NotUnderstood,
+    NotVerified,
+)
+from xinglin.cli import entry, errors
+from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli.words import entries, number_of
+from xinglin.home import Home, HomeCode, NewOrganisation
+from xinglin.kernel.genesis import MemberKind
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+CODE = BaseCode.BYTES_NOT_UNDERSTOOD
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (Failed(CODE), 1), (NotUnderstood(CODE), 1), (Busy(CODE), 1), (InvariantBroken("bug"), 1),
+    (Usage(CliCode.USAGE), 2), (NotFound(CODE), 3), (NotAuthorised(CODE), 4), (NotVerified(CODE), 5),
+])
+def test_each_kind_of_error_has_its_exit_status(error: Exception, code: int) -> None:
+    assert errors.exit_code(error) == code
+
+
+@pytest.mark.parametrize("shown", entries())
+def test_every_code_is_rendered_in_both_languages(shown: str) -> None:
+    number = number_of(shown)
+    assert number is not None
+
+    class Made(Failed):
+        def __init__(self) -> None:
+            Exception.__init__(self)
+            self.code = type("Fake", (), {"value": number})()  # type: ignore[assignment]
+            self.detail = "here"
+
+    zh, en = errors.rendered(Made(), "zh", False), errors.rendered(Made(), "en", False)
+    assert zh.startswith(shown) and en.startswith(shown)
+    assert HAN.search(zh) and not HAN.search(en)
+    assert len(zh.splitlines()) == len(en.splitlines()) == 3
+    told = json.loads(errors.rendered(Made(), "en", True))
+    assert set(told) == {"code", "name", "what", "cause", "fix", "detail"} and told["detail"] == "here"
+
+
+def test_an_error_cannot_steer_the_terminal() -> None:
+    said = errors.rendered(NotFound(HomeCode.STAFF_NOT_FOUND, "x\x1b]0;owned\x07\u202e"), "en", False)
+    assert "\x1b" not in said and "\u202e" not in said and "\\u001b" in said
+
+
+@pytest.mark.parametrize("words", [
+    ["nonsense"], ["record", "lst"], ["consent", "list"], ["trace"], ["explain", "1", "2"], ["--nonsense"],
+    ["record", "list", "--as"], ["record", "list", "--as", "x", "--limit", "many"], ["--lang", "fr", "version"],
+    ["--output", "xml", "version"], ["record", "import", "--as", "x"], ["clock", "advance"],
+    ["net", "init", "x", "--member", "a:b"], ["net", "init", "X!", "--member", "a:OTHER:甲:A"],
+    ["net", "init", "x", "--member", "a:MILL:甲:A"], ["trace", "abc"], ["net", "trust", "12", "--name", "x"],
+])
+def test_a_wrong_line_is_a_usage_error_in_either_language(
+        words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XINGLIN_HOME", str(tmp_path / "home"))
+    for lang in ("zh", "en"):
+        monkeypatch.setenv("XINGLIN_LANG", lang)
+        assert entry.main(words) == 2
+        said = capsys.readouterr()
+        assert not said.out and said.err.startswith("XL-")
+        if words[:2] != ["--lang", "fr"]:
+            assert bool(HAN.search(said.err.replace("甲", ""))) == (lang == "zh")
+
+
+@pytest.mark.parametrize(("words", "has"), [
+    (["consent", "list"], "缺少 '--wallet'"), (["record", "lst"], "没有命令"), (["trace"], "缺少"),
+    (["version", "--nonsense"], "没有选项 --nonsense"), (["record", "list", "--as"], "需要一个值"),
+])
+def test_the_parser_too_speaks_chinese(words: list[str], has: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["--lang", "zh", *words]) == 2
+    assert has in capsys.readouterr().err
+
+
+def test_an_error_is_an_object_when_json_was_asked_for_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--json", "explain", "nothing"], ["explain", "nothing", "--json"],
+                  ["--output", "json", "explain", "x"], ["nonsense", "--json"]):
+        assert entry.main(words) in (2, 3)
+        said = capsys.readouterr()
+        assert set(json.loads(said.err)) == {"code", "name", "what", "cause", "fix", "detail"} and not said.out
+
+
+def test_a_bug_is_a_short_message_and_never_a_traceback(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(lang: str) -> None:
+        raise ZeroDivisionError(lang)
+    monkeypatch.setattr("xinglin.cli.parser.build", broken)
+    with pytest.raises(SystemExit) as ended:
+        entry.main(["version"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("XL-9000 NOT_EXPECTED")
+    monkeypatch.setenv("XINGLIN_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        entry.main(["version"])
+
+
+def test_an_interrupt_is_130(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+    shell = Shell(tmp_path)
+    waiting = subprocess.Popen([sys.executable, "-c", "import sys; print('up', flush=True); "
+                                "from xinglin.cli import main; sys.exit(main(['verify', '-']))"],
+                               env=shell.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert waiting.stdout and waiting.stdin
+    waiting.stdout.readline()
+    while _state(waiting.pid) != "S":
+        pass
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130 and b"Traceback" not in err
+
+
+def _state(pid: int) -> str:
+    """Of a process: S when it waits (for its input)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+    shell = Shell(tmp_path)
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m xinglin --help | head -1"], env=shell.env,
+                          capture_output=True, text=True, check=True)
+    assert done.stdout == "Examples:\n" and not done.stderr
+
+
+def test_a_home_in_use_says_so_with_a_next_step(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    with Home.create(shell.home, "busy", [NewOrganisation("a", "甲", "A", MemberKind.OTHER)], simulated=True,
+                     started_ms=0):
+        for words in (["member", "list"], ["clock", "show"]):
+            done = shell.run(*words)
+            assert done.code == 1 and "XL-8000 STORE_IN_USE" in done.err and "→" in done.err
+        found = {one["check"]: one for one in shell.json("doctor")}
+        assert found["ledger"]["state"] == "WARN" and "XL-8000" in found["ledger"]["found"]
+
+
+def test_a_file_that_exists_is_not_written_over_unasked(tmp_path: Path) -> None:
+    from xinglin.cli import files
+    file = tmp_path / "a" / "b"
+    files.write(file, b"one", over=False)
+    with pytest.raises(Usage) as refused:
+        files.write(file, b"two", over=False)
+    assert refused.value.code is CliCode.FILE_EXISTS and file.read_bytes() == b"one"
+    files.write(file, b"2", over=True)
+    assert file.read_bytes() == b"2"
+    with pytest.raises(Failed) as failed:
+        files.write(file / "below", b"x", over=False)
+    assert failed.value.code in (CliCode.FILE_NOT_WRITTEN, CliCode.FILE_EXISTS)
+    with pytest.raises(Failed) as unread:
+        files.read(tmp_path / "nowhere", 10)
+    assert unread.value.code is CliCode.FILE_NOT_READ

@@ -1,0 +1,120 @@
+import csv
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.command import Shell
+from xinglin.cli import show
+from xinglin.cli.call import Call, Output
+from xinglin.cli.show import Column, Time
+from xinglin.modules.members import Motion
+
+COLUMNS = (Column("id", "标识", "id"), Column("name", "姓名", "name"), Column("at", "时间", "at"))
+ITEM = {"id": bytes(range(16)), "name": "陈 Chen", "at": Time(1_700_000_000_123), "more": [1, b"\x01"], "none": None}
+
+
+def call(output: Output, lang: Any = "en") -> Call:
+    return Call(lang, Path("nowhere"), output=output)
+
+
+def test_an_empty_list_is_brackets_headings_or_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(Output.JSON), COLUMNS, [])
+    assert capsys.readouterr().out == "[]\n"
+    show.rows(call(Output.CSV), COLUMNS, [])
+    assert capsys.readouterr().out == "id,name,at\n"
+    show.rows(call(Output.TABLE), COLUMNS, [])
+    said = capsys.readouterr()
+    assert said.out == "" and said.err == "(none)\n"
+
+
+def test_json_has_whole_ids_utc_times_and_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(Output.JSON), COLUMNS, [ITEM])
+    assert json.loads(capsys.readouterr().out) == [{
+        "id": "000102030405060708090a0b0c0d0e0f", "name": "陈 Chen", "at": "2023-11-14T22:13:20Z", "more": [1, "01"],
+        "none": None}]
+
+
+def test_a_table_off_a_terminal_is_plain_aligned_text(capsys: pytest.CaptureFixture[str],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    show.rows(call(Output.TABLE, "zh"), COLUMNS, [ITEM, ITEM | {"name": "x"}])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("标识      姓名")
+    assert len(lines) == 3 and not any("\x1b" in line for line in lines)
+    from rich.cells import cell_len
+    assert {cell_len(line[:line.index("2023")]) for line in lines[1:]} == {19}
+
+
+def test_csv_is_read_back_and_a_spreadsheet_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(Output.CSV), COLUMNS, [ITEM | {"name": "=HYPERLINK(1)"}, ITEM | {"name": 'a,"b"\nc'}])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["name"] for row in rows] == ["'=HYPERLINK(1)", 'a,"b"\nc']
+    assert rows[0]["id"] == bytes(range(16)).hex()
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(Output.TABLE), COLUMNS, [ITEM | {"name": "\x1b[2J\x9b\u202eevil\nline"}])
+    said = capsys.readouterr().out
+    assert not re.search("[\x1b\x9b\u202e]", said) and len(said.splitlines()) == 2
+
+
+def test_an_enum_is_its_code_for_programs_and_a_word_for_chinese_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    column = (Column("motion", "动议", "motion"),)
+    for output, lang, has in ((Output.JSON, "zh", '"suspend"'), (Output.TABLE, "zh", "暂停"),
+                              (Output.TABLE, "en", "suspend")):
+        show.rows(call(output, lang), column, [{"motion": Motion.SUSPEND}])
+        assert has in capsys.readouterr().out
+
+
+def test_every_enum_that_is_shown_has_a_chinese_word() -> None:
+    from xinglin.holder.fhir import Severity
+    from xinglin.kernel.genesis import MemberKind
+    from xinglin.modules.members import MemberStatus, Role
+    kinds: tuple[type[IntEnum], ...] = (MemberKind, MemberStatus, Motion, Role, Severity)
+    assert not [one.name for kind in kinds for one in kind if one.name not in show.NAMES_ZH]
+
+
+def in_terminal(shell: Shell, *words: str, **env: str) -> str:
+    """What a command says to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "xinglin", *words], stdin=theirs, stdout=theirs, stderr=theirs,
+                               env=shell.env | {"TERM": "xterm-256color", "COLUMNS": "100"} | env)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            said += os.read(ours, 4096)
+        except OSError:            # the other end is closed
+            break
+    os.close(ours)
+    process.wait()
+    return said.decode()
+
+
+def test_no_color_leaves_no_colour(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+    said = in_terminal(shell, "doctor", NO_COLOR="1")
+    assert "python" in said and not coloured.search(said)
+
+
+def test_quiet_leaves_only_data(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    done = shell.run("key", "new", "--wallet", "w", "--quiet")
+    assert done.code == 0 and done.err == "" and done.out
+
+
+def test_every_read_takes_its_form_before_or_after_the_noun(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for words in (["--json", "net", "list"], ["net", "--json", "list"], ["net", "list", "--json"],
+                  ["net", "list", "--output", "json"], ["net", "list", "--output=json"]):
+        assert shell.run(*words).out == "[]\n"
+    assert shell.run("net", "list", "--csv").out == "chain,id\n"
