@@ -12,7 +12,7 @@ def mutated(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
     data = bytearray(chance.choice(seeds))
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(data) + 1)
-        match chance.randrange(8):
+        match chance.randrange(9):
             case 0 | 1 if data:
                 data[at % len(data)] ^= 1 << chance.randrange(8)
             case 2 if data:
@@ -28,7 +28,21 @@ def mutated(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
                 data[at:] = other[chance.randrange(len(other) + 1):]
             case 7:
                 data[at:at] = data[chance.randrange(len(data) + 1):][:chance.randint(1, 64)]
+            case 8 if data:
+                data[at % len(data):at % len(data) + 1] = longer(data[at % len(data)])
     return bytes(data)
+
+
+def longer(head: int) -> bytes:
+    """The same head of a MessagePack value, or the same small number, in more bytes than it needs."""
+    if head < 0x80:
+        return bytes((0xCC, head))
+    if 0x90 <= head < 0xA0:
+        return bytes((0xDC, 0, head & 15))
+    if 0xA0 <= head < 0xC0:
+        return bytes((0xD9, head & 31))
+    wider = {0xC4: (0xC5, 0), 0xCC: (0xCD, 0), 0xCD: (0xCE, 0, 0), 0xCE: (0xCF, 0, 0, 0, 0), 0xD9: (0xDA, 0)}
+    return bytes(wider.get(head, (head,)))
 
 
 def single_bit_flips(data: bytes) -> Iterator[tuple[int, bytes]]:
