@@ -422,17 +422,25 @@ def tagged(domain: str, *parts: bytes) -> bytes:
 
 
 def packed(value: Any) -> bytes:
-    """MessagePack of what events hold, in its one shortest form."""
+    """MessagePack in its one shortest form, as docs/spec/encoding.md has it; no negative numbers."""
+    if value is None:
+        return b"\xc0"
     if isinstance(value, bool):
         return b"\xc3" if value else b"\xc2"
     if isinstance(value, int):
-        for first, size in ((0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8)):
-            if value < 128:
-                return bytes([value])
-            if value < 256**size:
-                return bytes([first]) + value.to_bytes(size, "big")
+        return bytes([value]) if value < 128 else headed(value, b"", (0xCC, 0xCD, 0xCE, 0xCF))
     if isinstance(value, bytes):
-        return bytes([0xC4, len(value)]) + value
+        return headed(len(value), value, (0xC4, 0xC5, 0xC6))
     if isinstance(value, str):
-        return (bytes([0xA0 + len(value)]) if len(value) < 32 else bytes([0xD9, len(value)])) + value.encode()
-    return bytes([0x90 + len(value)]) + b"".join([packed(one) for one in value])
+        text = value.encode()
+        return bytes([0xA0 + len(text)]) + text if len(text) < 32 else headed(len(text), text, (0xD9, 0xDA, 0xDB))
+    inside = b"".join([packed(one) for one in value])
+    return bytes([0x90 + len(value)]) + inside if len(value) < 16 else headed(len(value), inside, (None, 0xDC, 0xDD))
+
+
+def headed(number: int, data: bytes, heads: tuple[int | None, ...]) -> bytes:
+    """The first head whose width holds the number: 1, 2, 4 or 8 bytes of it."""
+    for at, head in enumerate(heads):
+        if head is not None and number < 256 ** 2**at:
+            return bytes([head]) + number.to_bytes(2**at, "big") + data
+    raise ValueError(number)
