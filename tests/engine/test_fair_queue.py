@@ -90,7 +90,7 @@ def test_a_member_that_floods_the_engine_leaves_another_its_share(tmp_path: Path
     """B orders fifty, one after the other, while A sends all it can and takes Busy for an answer."""
     with home(tmp_path / "home", units_per_second=2**32 - 1) as one:
         one.furnished()
-        flood = [one.raw(one.world.batch("A.service", "mei", number, 1), nonce=random.randbytes(16))
+        flood = [one.raw(one.world.batch("A.service", "mei", number + 1, 1), nonce=random.randbytes(16))
                  for number in range(4_000)]
         mine = [one.raw(one.world.anchor("B.service", number + 1)) for number in range(50)]
         done = threading.Event()

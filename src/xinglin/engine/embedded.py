@@ -1,7 +1,7 @@
 """The embedded engine: one process orders, executes and makes durable; evidence of integrity, not BFT.
 
-Three hands: callers put bytes into the inbox; one thread admits, executes and writes blocks; another syncs
-what was written and only then lets anyone hear of it. Signatures are verified in a helper process while
+Three hands: callers read their bytes and queue them; one thread admits, executes and writes blocks; another
+syncs what was written and only then lets anyone hear of it. Signatures are verified in a helper process while
 there are many, here while there are few. Blocks are pipelined: one syncs while the next executes.
 
 Whoever was let in hears exactly once: of a synced outcome, of what is wrong with the bytes, or that the
@@ -28,9 +28,7 @@ from xinglin.base.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_TXS_MAX,
     CLOCK_BEHIND_MS_MAX,
-    QUEUE_TXS_MAX,
     SIGNATURE_CHUNK_MAX,
-    TX_BYTES_MAX,
 )
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.acknowledged import Acknowledged
@@ -46,13 +44,13 @@ from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import chain_id
 from xinglin.kernel.receipt import InHistory, origin
-from xinglin.kernel.tx import Check, NotIncludable, Reader, Tx, check_window, prepare
+from xinglin.kernel.tx import Check, NotIncludable, Reader, Tx, prepare
 
 T = TypeVar("T")
 
 INLINE_CHECKS_MAX = 2              # so few signatures are verified here: a pipe and back costs more
 UNSYNCED_BLOCKS_MAX = 8            # written and not yet synced; then the executor waits
-INTAKE_MAX = 512                   # transactions read in one turn
+PAYERS_KNOWN_MAX = 200_000         # accounts whose payer need not be looked up; some 40 MB
 CHUNKS_VERIFYING_MAX = 4           # at the helper at once, so that it never waits for the next
 HELPER_DEATHS_MAX = 3              # in a row, without an answer between: then something is wrong with this machine
 LONGEST_SLEEP_S = 60.0             # a machine that was suspended looks at the time at least this often
@@ -137,8 +135,9 @@ class Embedded:
         self.failed: BaseException | None = None
         self._numbers = itertools.count()
         self._unanswered: dict[int, Waiting] = {}
-        self._inbox: deque[tuple[bytes, int]] = deque()
         self._queue: FairQueue[tuple[Tx, int]] = FairQueue()
+        self._queueing = threading.Lock()
+        self._payers: dict[bytes, bytes] = {}            # account -> its payer, which never changes
         self._verifying: deque[list[_Admitted]] = deque()
         self._ready: list[_Admitted] = []
         self._helper: Helper | None = None
@@ -179,18 +178,36 @@ class Embedded:
     def submit(self, raw: bytes, waiting: Waiting) -> None:
         """Order these bytes; `waiting` hears once, unless this raises.
 
-        Errors  NotIncludable TX_TOO_LARGE, Busy QUEUE_FULL, Failed ENGINE_STOPPED.
+        They are read here, by whoever brings them, so that a flood is turned away at the door and by its payer.
+
+        Errors  NotIncludable when they are no transaction, Busy QUEUE_FULL, Failed ENGINE_STOPPED.
         """
         if self.failed is not None or self._stopping:
             raise self._stopped()
-        if len(raw) > TX_BYTES_MAX:       # before it takes up memory in a queue
-            raise NotIncludable(KernelCode.TX_TOO_LARGE, f"{len(raw)} of {TX_BYTES_MAX} bytes")
-        if len(self._inbox) >= QUEUE_TXS_MAX:
-            raise Busy(EngineCode.QUEUE_FULL)
+        tx = self.reader.read(raw)
+        first = tx.signers[0].account
+        in_lane = all([spec.unsponsored for spec in tx.specs])
+        payer = first if in_lane else self._payer(first)
         number = next(self._numbers)
         self._unanswered[number] = waiting
-        self._inbox.append((raw, number))
+        with self._queueing:
+            put = self._queue.put_in_lane if in_lane else self._queue.put
+            room = put(payer, (tx, number))
+        if not room and self._unanswered.pop(number, None):     # else it has just heard of the end
+            raise Busy(EngineCode.QUEUE_FULL)
         self._look()
+
+    def _payer(self, account: bytes) -> bytes:
+        """Who pays for what `account` signs; itself when it is unknown, as it then is to `prepare`."""
+        payer = self._payers.get(account)
+        if payer is None:
+            row = self.ledger.stored(ACCOUNTS, account)
+            if row is None:
+                return account
+            if len(self._payers) >= PAYERS_KNOWN_MAX:
+                self._payers.clear()
+            payer = self._payers[account] = row.payer
+        return payer
 
     def ask(self, question: Callable[[Ledger], T]) -> "Future[T]":
         """Run `question` on the ledger between blocks, when all that is written is also synced.
@@ -205,7 +222,7 @@ class Embedded:
         return asked.answer
 
     def wake(self) -> None:
-        """Look at the clock and the inbox now."""
+        """Look at the clock and the queue now."""
         self._wake_up.send()
 
     def runs_here(self) -> bool:
@@ -248,7 +265,6 @@ class Embedded:
         try:
             while self.failed is None and (not self._stopping or self._has_work()):
                 self._wait()
-                self._intake()
                 self._start_checks()
                 self._finish_checks()
                 self._run_block()
@@ -265,7 +281,7 @@ class Embedded:
             self._answer_rest()
 
     def _has_work(self) -> bool:
-        return bool(self._inbox or self._queue or self._verifying or self._ready or self._asked)
+        return bool(self._queue or self._verifying or self._ready or self._asked)
 
     def _answer(self) -> None:
         """Answer what was asked, once nothing that the ledger shows could still be lost."""
@@ -295,7 +311,7 @@ class Embedded:
             self._wake_up.receive()
 
     def _is_idle(self) -> bool:
-        if self._inbox or self._asked or self._ready or self.failed is not None:
+        if self._asked or self._ready or self.failed is not None:
             return False
         return bool(self._verifying) or not (self._queue or self._stopping)
 
@@ -308,35 +324,15 @@ class Embedded:
     def _now_ms(self) -> int:
         return max(self.ledger.time_ms, self.clock.now_ms())
 
-    def _intake(self) -> None:
-        """Read what came in, refuse what is no transaction, queue the rest by who pays."""
-        now_ms = self._now_ms()
-        refused: _Refused = []
-        for _ in range(min(len(self._inbox), INTAKE_MAX)):
-            raw, number = self._inbox.popleft()
-            try:
-                tx = self.reader.read(raw)
-                check_window(tx, now_ms)
-            except NotIncludable as error:
-                refused.append((number, error))
-                continue
-            first = tx.signers[0].account
-            if all([spec.unsponsored for spec in tx.specs]):
-                room = self._queue.put_in_lane(first, (tx, number))
-            else:
-                row = self.ledger.row(ACCOUNTS, first)
-                room = self._queue.put(row.payer if row else first, (tx, number))
-            if not room:
-                refused.append((number, Busy(EngineCode.QUEUE_FULL)))
-        self._refuse(refused)
-
     def _start_checks(self) -> None:
         """Send signatures to be verified; a handful is verified at once."""
         while self._queue and len(self._verifying) < CHUNKS_VERIFYING_MAX:
             refused: _Refused = []
             chunk: list[_Admitted] = []
             now_ms = self._now_ms()
-            for tx, number in self._queue.take(SIGNATURE_CHUNK_MAX):
+            with self._queueing:
+                taken = self._queue.take(SIGNATURE_CHUNK_MAX)
+            for tx, number in taken:
                 try:
                     chunk.append(_Admitted(tx, number, prepare(tx, self.ledger, now_ms)))
                 except NotIncludable as error:

@@ -87,6 +87,8 @@ class Ledger:
         self._ids = self._load_ids()
         self._cache: dict[bytes, Row] = {}
         self._batch: Batch = store.batch()
+        self._next_due_ms: int | None = None
+        self._next_due_known = False      # a look at the index costs as much as a quarter of a transaction
         invariant(self.tree.root == tip.state_root, "the state tree stands at the tip's root")
 
     # -- opening
@@ -183,8 +185,16 @@ class Ledger:
             self._remember(at, row)
         return row
 
+    def stored(self, table: Table[R], key: bytes) -> R | None:
+        """The row as it stands in the store, for any thread; it may be that of the block under way."""
+        data = self.store.get(table.store_prefix + key)
+        return None if data is None else table.decode_row(data)
+
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str, bytes]]:
         found: list[tuple[int, str, bytes]] = []
+        next_ms = self.next_due_ms()
+        if next_ms is None or next_ms > until_ms:
+            return found
         for key, _ in self.store.scan(b"d", limit=limit):
             due_ms = int.from_bytes(key[1:9], "big")
             if due_ms > until_ms:
@@ -194,9 +204,12 @@ class Ledger:
         return found
 
     def next_due_ms(self) -> int | None:
-        for key, _ in self.store.scan(b"d", limit=1):
-            return int.from_bytes(key[1:9], "big")
-        return None
+        if not self._next_due_known:
+            self._next_due_ms = None
+            for key, _ in self.store.scan(b"d", limit=1):
+                self._next_due_ms = int.from_bytes(key[1:9], "big")
+            self._next_due_known = True
+        return self._next_due_ms
 
     def executed(self, minute: int, short_id: bytes) -> bool:
         bucket = self._ids.get(minute)
@@ -258,8 +271,12 @@ class Ledger:
         for table, key, before, after in applied.due:
             if before is not None:
                 batch.delete(due_key(before, table, key))
+                if before == self._next_due_ms:
+                    self._next_due_known = False
             if after is not None:
                 batch.put(due_key(after, table, key), b"")
+                if self._next_due_ms is None or after < self._next_due_ms:
+                    self._next_due_ms = after
 
     def _write_tip(self, applied: Applied, app_hash: bytes) -> None:
         self._batch.put(META_TIP, codec.encode(TipRow(
