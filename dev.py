@@ -52,7 +52,7 @@ def test(args: list[str]) -> NoReturn:
 
 
 def check(args: list[str]) -> NoReturn:
-    """lint, types, imports, tidy tests and the tests of changed rooms, in under two minutes"""
+    """lint, types, imports, tidy tests and the tests of what changed"""
     setup(DEV_LOCK)
     tests = [TIDY, *tests_of_changes()]
     commands: dict[str, Command] = {
@@ -193,15 +193,20 @@ def in_parallel(args: list[str]) -> list[str]:
 
 
 def tests_of_changes() -> list[str]:
-    """Test files and rooms that differ from where this branch left the main one, or uncommitted."""
-    found = set()
+    """Tests of what differs from where this branch left the main one, or is uncommitted.
+
+    Of a source file those that are named after it, else its whole room.
+    """
+    found: set[str] = set()
     for path in changed_paths():
         parts = Path(path).parts
         if parts[0] == "tests" and len(parts) > 2:
             whole = parts[-1].startswith("test_") and (ROOT / path).exists()
             found.add(path if whole else "/".join(parts[:2]))
         elif parts[:2] == ("src", "xinglin"):
-            found.add(f"tests/{parts[2].removesuffix('.py')}")
+            room = f"tests/{parts[2].removesuffix('.py')}"
+            mirror = sorted(ROOT.glob(f"{room}/test_*{Path(path).stem}*.py"))
+            found |= {one.relative_to(ROOT).as_posix() for one in mirror} or {room}
     return sorted(path for path in found if (ROOT / path).exists() and not path.startswith(TIDY))
 
 

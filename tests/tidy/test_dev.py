@@ -20,11 +20,11 @@ def test_an_unknown_command_is_a_usage_error_and_lists_the_known_ones() -> None:
     assert "tset" in done.stderr and "./dev.py test" in done.stderr
 
 
-def test_a_change_in_a_room_selects_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = ["src/xinglin/base/codec.py", "tests/tidy/rules.py", "README.md", "tests/gone/test_gone.py",
+def test_a_change_selects_the_tests_named_after_it_or_else_those_of_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = ["src/xinglin/engine/store.py", "src/xinglin/base/units.py", "tests/tidy/rules.py", "README.md", "tests/gone/test_gone.py",
                "tests/golden/vectors/a.json"]
     monkeypatch.setattr(dev, "changed_paths", lambda: changed)
-    assert dev.tests_of_changes() == ["tests/base", "tests/golden"]
+    assert dev.tests_of_changes() == ["tests/base", "tests/engine/test_store.py", "tests/golden"]
 
 
 def test_tests_run_in_parallel_unless_someone_looks_inside_one() -> None:
