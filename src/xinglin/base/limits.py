@@ -27,11 +27,11 @@ REPLAY_BUCKETS_MAX = 1_442        # 24 h of minutes and the two at the edges
 # -- the embedded engine
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
 QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
-SIGNATURE_CHUNK_MAX = 64          # transactions sent to the helper process in one write
+SIGNATURE_CHUNK_MAX = 16          # transactions sent to the helper process in one write
 CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
 
 # -- the store and the state tree
-STORE_WRITE_BUFFER_BYTES = 64 * 1024 * 1024    # some 15,000 transactions between two flushes
+STORE_WRITE_BUFFER_BYTES = 16 * 1024 * 1024    # some 12,000 transactions; at 64 MB a put costs twice
 STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
 TREE_BUCKETS_MAX = 2**29 - 1      # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
 TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay

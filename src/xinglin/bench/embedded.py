@@ -198,7 +198,7 @@ def failure(result: Result) -> Failed | None:
 
 
 class Timings(NamedTuple):
-    count: int
+    count: int  # type: ignore[assignment]  # nobody misses the tuple's own
     seconds: float
     latencies: list[float]         # ascending
     receipt_bytes: int

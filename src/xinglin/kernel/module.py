@@ -12,7 +12,7 @@ from msgspec import Meta
 from msgspec import inspect as types
 
 from xinglin.base import codec
-from xinglin.base.check import Code, Refused, invariant
+from xinglin.base.check import Code, InvariantBroken, Refused
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import Id
@@ -71,7 +71,8 @@ class Table(Generic[R]):
         else:
             key = b"".join(part.to_bytes(width, "big") if is_int else part
                            for part, (is_int, width) in zip(parts, self._key_parts, strict=True))
-        invariant(len(key) == self.width, f"a key of {self.name} is {self.width} bytes")
+        if len(key) != self.width:      # not `invariant`, whose words would be made each time
+            raise InvariantBroken(f"a key of {self.name} is {self.width} bytes")
         return key
 
     def decode_key(self, key: bytes) -> tuple[Any, ...]:

@@ -112,14 +112,17 @@ class Handle(Generic[R]):
 class Context:
     """What a rule sees: its block, its transaction, and tables (its own to write, all to read)."""
 
-    __slots__ = ("_overlay", "_owner", "_owners", "block_time_ms", "hashes", "height", "parameters",
-                 "custody", "signers")
+    __slots__ = ("_handles", "_kernel_handles", "_overlay", "_owner", "_owners", "_own_handles",
+                 "block_time_ms", "custody", "hashes", "height", "parameters", "signers")
 
     def __init__(self, overlay: Overlay, owners: dict[str, str], parameters: Parameters,
                  height: int, block_time_ms: int):
         self._overlay = overlay
         self._owners = owners
         self._owner = ""
+        self._own_handles: dict[str, dict[Table[Any], Handle[Any]]] = {}    # by module, made when first asked for
+        self._handles: dict[Table[Any], Handle[Any]] = {}
+        self._kernel_handles: dict[Table[Any], Handle[Any]] = {}
         self.hashes = overlay.state.hashes
         self.parameters = parameters
         self.height = height
@@ -138,14 +141,23 @@ class Context:
 
     def run_as(self, module: str) -> None:
         """The executor names the module whose rule runs next; only its tables can be written."""
-        self._owner = module
+        if module != self._owner:
+            self._owner = module
+            self._handles = self._own_handles.setdefault(module, {})
 
     def __getitem__(self, table: Table[R]) -> Handle[R]:
-        return Handle(self._overlay, table, self._owners[table.name] == self._owner)
+        handle = self._handles.get(table)
+        if handle is None:
+            handle = Handle(self._overlay, table, self._owners[table.name] == self._owner)
+            self._handles[table] = handle
+        return handle
 
     def kernel(self, table: Table[R]) -> Handle[R]:
         """For the kernel's own functions, which keep its rules whoever calls them."""
-        return Handle(self._overlay, table, True)
+        handle = self._kernel_handles.get(table)
+        if handle is None:
+            handle = self._kernel_handles[table] = Handle(self._overlay, table, True)
+        return handle
 
 
 class Reading(Context):

@@ -95,10 +95,11 @@ class Reader:
     network: NetworkId
     hashes: HashSuite
     modules: ModuleSet
-    _body: Any = field(init=False, repr=False, compare=False)
+    _body: Any = field(init=False, repr=False, compare=False)    # decoder
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_body", Body[self.modules.message_type])  # type: ignore[name-defined]
+        body = Body[self.modules.message_type]  # type: ignore[name-defined]
+        object.__setattr__(self, "_body", codec.decoder(body))
 
     def read(self, raw: bytes) -> Tx:
         """Form, network and signers of `raw`; nothing that depends on state or time.
@@ -110,7 +111,7 @@ class Reader:
             raise NotIncludable(KernelCode.TX_TOO_LARGE, f"{len(raw)} of {TX_BYTES_MAX} bytes")
         try:
             outer: Transaction = codec.decode(raw, Transaction)
-            body: Any = codec.decode(outer.body, self._body)
+            body: Any = codec.decode_by(self._body, outer.body)
         except NotUnderstood as error:
             raise NotIncludable(KernelCode.TX_NOT_UNDERSTOOD, error.detail) from None
         if body.network != self.network:
@@ -123,9 +124,8 @@ class Reader:
             raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH, "a new key does not sign for its account")
         if len(outer.signatures) != len(body.signers):
             raise NotIncludable(KernelCode.SIGNATURES_DO_NOT_MATCH)
-        return Tx(raw=raw, full_hash=self.hashes.digest(raw), id=tx_id(self.hashes, outer.body),
-                  body_bytes=outer.body, expires_at_ms=body.expires_at_ms, signers=body.signers,
-                  messages=body.messages, specs=specs, signatures=outer.signatures)
+        return Tx(raw, self.hashes.digest(raw), tx_id(self.hashes, outer.body), outer.body,
+                  body.expires_at_ms, body.signers, body.messages, specs, outer.signatures)
 
 
 def tx_id(hashes: HashSuite, body: bytes) -> TxId:
@@ -175,7 +175,9 @@ def prepare(tx: Tx, state: State, now_ms: int) -> list[Check]:
 def check_window(tx: Tx, now_ms: int) -> None:
     if tx.expires_at_ms <= now_ms:
         raise NotIncludable(KernelCode.TX_EXPIRED, f"{now_ms - tx.expires_at_ms} ms ago")
-    window = TX_LONG_WINDOW_MS if all(spec.long_window for spec in tx.specs) else TX_WINDOW_MS
+    if tx.expires_at_ms <= now_ms + TX_WINDOW_MS:
+        return
+    window = TX_LONG_WINDOW_MS if all([spec.long_window for spec in tx.specs]) else TX_WINDOW_MS
     if tx.expires_at_ms > now_ms + window:
         raise NotIncludable(KernelCode.EXPIRY_TOO_FAR_AHEAD, f"at most {window} ms ahead")
 
