@@ -21,8 +21,8 @@ def test_an_unknown_command_is_a_usage_error_and_lists_the_known_ones() -> None:
 
 
 def test_a_change_selects_the_tests_named_after_it_or_else_those_of_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = ["src/xinglin/engine/store.py", "src/xinglin/base/units.py", "tests/tidy/rules.py", "README.md", "tests/gone/test_gone.py",
-               "tests/golden/vectors/a.json"]
+    changed = ["src/xinglin/engine/store.py", "src/xinglin/base/units.py", "tests/tidy/rules.py",
+               "README.md", "tests/gone/test_gone.py", "tests/golden/vectors/a.json"]
     monkeypatch.setattr(dev, "changed_paths", lambda: changed)
     assert dev.tests_of_changes() == ["tests/base", "tests/engine/test_store.py", "tests/golden"]
 
