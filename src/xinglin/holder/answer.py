@@ -36,7 +36,6 @@ from xinglin.modules.decision import (
     RequestBody,
     commit,
     decide,
-    records_root,
 )
 from xinglin.vault.seal import new_nonce
 from xinglin.vault.wrap import PUBLIC_BYTES
@@ -106,7 +105,7 @@ class Judged(NamedTuple):
 
     grant: Candidate | None
     judgement: Judgement
-    records: list[shelf.Record]    # all that the subject has
+    contents: shelf.Contents       # all that the subject has
     delivered: Delivered | None
 
     @property
@@ -115,7 +114,7 @@ class Judged(NamedTuple):
 
     @property
     def selected(self) -> list[shelf.Record]:
-        return [self.records[at] for at in self.judgement.selected]
+        return [self.contents.records[at] for at in self.judgement.selected]
 
     def denied(self) -> "Judged":
         """The same, when she took it back between the decision and its block."""
@@ -221,22 +220,21 @@ def _delivered(holder: Holder, subject: SubjectId, asked: access.RequestRow) -> 
 
 def _judge(holder: Holder, subject: SubjectId, asked: Asked) -> Judged:
     """By the first grant that opens something, else with the last one's cause."""
-    records = shelf.newest(shelf.batches(holder, subject, asked.batches))
+    contents = shelf.contents(holder, subject, asked.batches)
     delivered = _delivered(holder, subject, asked.row)
     grant: Candidate | None = None
     judgement = Judgement(cause=Cause.NO_BODY, selected=())
     if delivered is not None:
         request = codec.decode(delivered.request.body, RequestBody)
-        facts = [record.shelved.facts for record in records]
         for grant in asked.candidates:
             body = consent_body(holder, subject, grant.grant_id, grant.body)
             if isinstance(body, Cause):
                 judgement = Judgement(cause=body, selected=())
             else:
-                judgement = decide(body, request, facts, asked.role)
+                judgement = decide(body, request, contents.facts, asked.role)
             if judgement.cause is Cause.PERMITTED:
                 break
-    return Judged(grant, judgement, records, delivered)
+    return Judged(grant, judgement, contents, delivered)
 
 
 def consent_body(holder: Holder, subject: SubjectId, grant_id: GrantId, commitment: Hash) -> ConsentBody | Cause:
@@ -285,11 +283,10 @@ def _order(holder: Holder, subject: SubjectId, asked: Asked, judged: Judged) -> 
 
 
 def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: int) -> Openings:
-    facts = [codec.encode(record.shelved.facts) for record in judged.records]
     inputs = Inputs(rule_version=RULE_VERSION, request=asked.row.body,
                     consent=judged.grant.body if judged.grant else NO_HASH,
-                    role=asked.role, at_ms=now_ms, records=len(facts),
-                    records_root=records_root(holder.node.hashes, facts), cause=judged.judgement.cause)
+                    role=asked.role, at_ms=now_ms, records=len(judged.contents.facts),
+                    records_root=judged.contents.facts_root, cause=judged.judgement.cause)
     available, delivered = judged.permitted, judged.delivered
     scope = codec.decode(delivered.request.body, RequestBody).scope if delivered and available else ()
     opening = Opening(available=available, scope=scope, parts=parts)

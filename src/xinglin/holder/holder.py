@@ -30,7 +30,7 @@ from xinglin.vault.keystore import Keystore, holder_kek
 
 if TYPE_CHECKING:
     from xinglin.holder.release import Served
-    from xinglin.holder.shelf import Batch
+    from xinglin.holder.shelf import Batch, Contents
 
 T = TypeVar("T")
 
@@ -54,6 +54,7 @@ class Holder:
         self.blobs = blobs
         self.cabinet = cabinet
         self.shelves: Recent[Batch] = Recent(SHELF_RECORDS_MAX, node.clock.monotonic_ms)
+        self.contents: Recent[Contents] = Recent(SHELF_RECORDS_MAX, node.clock.monotonic_ms)
         self.served: Recent[Served] = Recent(ANSWERS_SERVED_MAX, node.clock.monotonic_ms)
         self.challenges = Challenges(node.clock.monotonic_ms)
         self.importing = threading.Lock()
@@ -82,6 +83,7 @@ class Holder:
 
     def close(self) -> None:
         self.shelves.clear()
+        self.contents.clear()
         self.served.clear()
         self.cabinet.close()
         self.keystore.close()
@@ -116,6 +118,7 @@ class Holder:
     def forget(self, owner: Id) -> None:
         """Let go of what of the owner is in memory."""
         self.shelves.forget(owner)
+        self.contents.forget(owner)
         self.served.forget(owner)
 
     # -- ordering as the service

@@ -22,7 +22,7 @@ from xinglin.base.units import U32, U63
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
 from xinglin.modules import records
-from xinglin.modules.decision import Facts, commit
+from xinglin.modules.decision import Facts, commit, records_root
 from xinglin.vault.seal import new_key, new_nonce, open_sealed, seal
 
 HEAD, REST = 0, 1                  # parts of a record, in order
@@ -82,6 +82,16 @@ class Record(NamedTuple):
     def batch_path(self) -> list[bytes]:
         """From the record's root to its batch's root."""
         return self.batch.tree.path(self.position)
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What is on a shelf at one moment: the newest version of every record, and what the rule may know of each."""
+
+    roots: tuple[Hash, ...]        # of the batches that it comes from
+    records: list[Record]
+    facts: list[Facts]
+    facts_root: Hash
 
 
 class NewRecord(NamedTuple):
@@ -193,6 +203,19 @@ def sweep(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> int:
             holder.cabinet.delete("shelf", owner, name)
             strays += 1
     return strays
+
+
+def contents(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> Contents:
+    """As `batches` and `newest`, kept until the next import. Errors  as `batches`."""
+    found = batches(holder, owner, on_ledger)
+    known = holder.contents.get(owner, len(on_ledger))
+    if known is None or known.roots != tuple(on_ledger):
+        records = newest(found)
+        facts = [record.shelved.facts for record in records]
+        known = Contents(tuple(on_ledger), records, facts, records_root(
+            holder.node.hashes, [codec.encode(one) for one in facts]))
+        holder.contents.put(owner, len(on_ledger), known, len(records))
+    return known
 
 
 def newest(found: Sequence[Batch]) -> list[Record]:

@@ -1,0 +1,279 @@
+"""A patient's verbs, with a real holder behind the door, and with one that lies."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from holder import rooms
+from xinglin.base import codec
+from xinglin.base.check import Failed, NotAuthorised, NotFound, NotVerified
+from xinglin.client import Client, History, Patient, Wallet, verify_file
+from xinglin.client.codes import ClientCode
+from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge
+from xinglin.client.patient import JITTER_MS
+from xinglin.client.sealed_file import Strength
+from xinglin.client.signing import EXPIRES_IN_MS
+from xinglin.holder import asking, claim_codes
+from xinglin.holder.codes import HolderCode
+from xinglin.holder.peers import LocalDoor
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.tx import Body, Transaction
+from xinglin.modules import access, consent, module_set
+from xinglin.modules.decision import Opened, RequestBody
+from xinglin.node import LocalTransport
+
+
+class Ward:
+    """A network, a patient who has claimed her subject with her wallet, and what her wallet sent."""
+
+    def __init__(self, folder: Path):
+        self.room = rooms.Room.found(folder)
+        self.room.take_in(*rooms.chart(3))
+        self.subject = self.room.subject()
+        self.sent: list[Any] = []
+        ward = self
+
+        class Listening(LocalTransport):
+            def order(self, raw: bytes) -> bytes:
+                ward.sent.append(codec.decode(codec.decode(raw, Transaction).body, Body[module_set().message_type]))
+                return super().order(raw)
+
+        self.client = Client(Listening(self.room.node), module_set(), self.room.node.network)
+        self.wallet = Wallet.create(folder / "mei.wallet", "passphrase", strength=Strength.INTERACTIVE)
+        self.patient = Patient(self.client, self.wallet)
+        self.door: LocalDoor = LocalDoor(self.room.holder)
+
+    def claim(self, door: Any = None) -> bytes:
+        code = claim_codes.issue(self.room.holder, self.subject)
+        return self.patient.claim(door or self.door, rooms.A, self.subject, code, label="Harbour")
+
+    def grant(self, **changes: Any) -> bytes:
+        fields: dict[str, Any] = {"scope": rooms.LABORATORY, "purposes": ("TREAT",), "hours": 24, "labels": (),
+                                  "wording": "My results.", "language": "en"} | changes
+        return self.patient.grant(self.door, self.subject, rooms.B, **fields)[0]
+
+    def history(self, door: Any = None) -> History:
+        return self.patient.history(door or self.door, self.subject)
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    found = Ward(tmp_path)
+    yield found
+    found.room.close()
+
+
+@pytest.fixture
+def claimed(ward: Ward) -> Ward:
+    ward.claim()
+    return ward
+
+
+# -- honest
+
+def test_she_claims_grants_reads_who_asked_and_takes_it_back(claimed: Ward) -> None:
+    room, subject = claimed.room, claimed.subject
+    (listed,) = claimed.wallet.subjects
+    assert (listed.subject, listed.holder, listed.label) == (subject, rooms.A, "Harbour")
+    assert room.ask(subject).denied
+
+    grant_id = claimed.grant()
+    asked = room.ask(subject)
+    assert len(asking.fetch_all(room.node, room.peer, asked)) == 3
+    history = claimed.history()
+    assert [type(entry).__name__ for entry in history.entries] == ["Requested", "Requested", "Answered"]
+    assert codec.decode(history.words[0].request.body, RequestBody).reason == "follow-up"
+    verdict = verify_file(history.file, room.node.network, module_set())
+    assert verdict.facts["entries"] == 3 and verdict.time_ms == history.as_of_ms
+
+    sent = claimed.patient.revoke(subject, grant_id)
+    (event,) = sent.events
+    assert isinstance(event, consent.Revoked)
+    with pytest.raises(NotAuthorised):
+        room.peer.page(subject, asked.number, 0)
+    verified, file = claimed.patient.prove_consent(subject, rooms.B)
+    assert verify_file(file, room.node.network, module_set()).facts["live_grants"] == 0
+    absent, _ = claimed.patient.prove_consent(subject, rooms.C)
+    assert absent.row is None and verified.row is not None
+
+
+def test_the_wallet_keeps_what_opens_each_grant(claimed: Ward) -> None:
+    grant_id = claimed.grant(wording="For my knee.")
+    made = claimed.patient.grant_made(claimed.subject, grant_id)
+    assert b"For my knee." in made.body and made.grantee == rooms.B
+    reopened = Wallet.open(claimed.room.folder / "mei.wallet", "passphrase")
+    assert reopened.grants == claimed.wallet.grants and reopened.subjects == claimed.wallet.subjects
+
+
+def test_a_grant_that_the_wallet_does_not_know_is_not_revoked(claimed: Ward) -> None:
+    with pytest.raises(NotFound) as caught:
+        claimed.patient.revoke(claimed.subject, bytes(16))
+    assert caught.value.code is ClientCode.GRANT_NOT_IN_WALLET
+
+
+def test_a_wallet_restored_from_its_seed_signs_again(claimed: Ward) -> None:
+    grant_id = claimed.grant()
+    restored = Wallet.create(claimed.room.folder / "new.wallet", "other", seed=claimed.wallet.seed,
+                             strength=Strength.INTERACTIVE)
+    again = Patient(claimed.client, restored)
+    assert again.key(claimed.subject).public == claimed.patient.key(claimed.subject).public
+    assert again.history(claimed.door, claimed.subject).entries == []
+    with pytest.raises(NotFound):
+        again.revoke(claimed.subject, grant_id)
+
+
+def test_nothing_is_granted_before_the_claim(ward: Ward) -> None:
+    with pytest.raises(Failed) as caught:
+        ward.grant()
+    assert caught.value.code is KernelCode.SIGNER_UNKNOWN
+
+
+def test_a_wrong_code_claims_nothing_and_lists_nothing(ward: Ward) -> None:
+    with pytest.raises(NotAuthorised) as caught:
+        ward.patient.claim(ward.door, rooms.A, ward.subject, "AAAA-AAAA-AAAA")
+    assert caught.value.code is HolderCode.CODE_NOT_VALID
+    assert ward.wallet.subjects == ()
+
+
+# -- what others could link
+
+def test_what_a_wallet_signs_does_not_tell_its_clock(claimed: Ward) -> None:
+    claimed.sent.clear()
+    for _ in range(12):
+        claimed.patient.revoke(claimed.subject, claimed.grant())
+    now_ms = claimed.room.node.now_ms()
+    lasting = [body.expires_at_ms - now_ms for body in claimed.sent]
+    assert len(set(lasting)) == 24 and max(lasting) - min(lasting) > 5_000, "drawn at random"
+    assert max(lasting) <= EXPIRES_IN_MS + JITTER_MS
+
+
+def test_what_a_wallet_signs_for_two_subjects_shares_nothing(claimed: Ward) -> None:
+    room = claimed.room
+    room.take_in(*rooms.chart(1, "li"))
+    other = room.subject("li")
+    claimed.patient.claim(claimed.door, rooms.A, other, claim_codes.issue(room.holder, other))
+    claimed.sent.clear()
+    for subject in (claimed.subject, other):
+        claimed.patient.grant(claimed.door, subject, rooms.B, scope=rooms.LABORATORY, purposes=("TREAT",), hours=24,
+                              labels=(), wording="The same words.", language="en")
+    public = (room.node.network, b"consent.grant/1", rooms.B)      # of everybody's grants to this organisation
+    first, second = (codec.encode(body) for body in claimed.sent)
+    for part in public:
+        first, second = first.replace(part, b""), second.replace(part, b"")
+    pieces = [{one[at:at + 12] for at in range(len(one) - 11)} for one in (first, second)]
+    assert not pieces[0] & pieces[1], "what is equal is shorter: the hour, the minute of the expiry"
+    ids = {body.messages[0].grant_id for body in claimed.sent} | {body.nonce for body in claimed.sent} | {
+        body.messages[0].body for body in claimed.sent} | {body.signers[0].key for body in claimed.sent}
+    assert len(ids) == 8
+    assert {body.messages[0].until_h for body in claimed.sent} == {claimed.room.node.now_ms() // 3_600_000 + 24}
+
+
+# -- a door that lies
+
+class Lying:
+    """The holder's door, some of whose answers are replaced."""
+
+    def __init__(self, door: LocalDoor, **answers: Any):
+        self._door = door
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        honest = getattr(self._door, name)
+        return lambda *values: self._answers[name](honest, *values) if name in self._answers else honest(*values)
+
+
+def test_a_claim_is_believed_only_with_its_own_receipt(ward: Ward) -> None:
+    other = ward.room.node.receipt_at(1, 0)
+    for answer in (lambda honest, request: other, lambda honest, request: b"",
+                   lambda honest, request: honest(request)[:-1]):
+        with pytest.raises(NotVerified):
+            ward.claim(Lying(ward.door, claim=answer))
+        assert ward.wallet.subjects == ()
+        ward.room.close()
+        ward.__init__(ward.room.folder / "again")  # type: ignore[misc]
+
+
+def test_a_claim_that_the_ledger_refused_is_not_taken_for_one_that_stands(ward: Ward) -> None:
+    ward.room.claim(ward.subject)          # by somebody else, who had a code
+
+    def refused(honest: Any, request: ClaimRequest) -> bytes:
+        with pytest.raises(Failed) as caught:
+            honest(request)
+        return ward.room.node.receipt(caught.value.facts["tx"])
+
+    with pytest.raises(Failed) as caught:
+        ward.claim(Lying(ward.door, claim=refused))
+    assert caught.value.code.name == "SUBJECT_ALREADY_CLAIMED" and ward.wallet.subjects == ()
+
+
+def with_history(change: Any) -> Any:
+    return {"history": lambda honest, signed: change(*honest(signed))}
+
+
+def another_request(words: list[Any]) -> list[Any]:
+    body = codec.encode(RequestBody(reader=rooms.DOCTOR, purpose="TREAT", scope=rooms.LABORATORY, reason="nothing"))
+    return [structs.replace(words[0], request=Opened(nonce=bytes(32), body=body)), *words[1:]]
+
+
+def another_opening(words: list[Any], name: str) -> list[Any]:
+    return [words[0], structs.replace(words[1], **{name: Opened(nonce=bytes(32), body=b"")}), *words[2:]]
+
+
+LIES: dict[str, Any] = {
+    "an entry left out": lambda entries, words, proof: (entries[1:], words[1:], proof),
+    "the last entry left out": lambda entries, words, proof: (entries[:-1], words[:-1], proof),
+    "two entries swapped": lambda entries, words, proof: ([entries[1], entries[0], *entries[2:]], words, proof),
+    "an entry doubled": lambda entries, words, proof: ([entries[0], *entries], [words[0], *words], proof),
+    "an entry altered": lambda entries, words, proof: (
+        [structs.replace(entries[0], reader=rooms.NURSE), *entries[1:]], words, proof),
+    "no entries": lambda entries, words, proof: ([], [], proof),
+    "words left out": lambda entries, words, proof: (entries, words[1:], proof),
+    "another request": lambda entries, words, proof: (entries, another_request(words), proof),
+    "another opening": lambda entries, words, proof: (entries, another_opening(words, "opening"), proof),
+    "other inputs": lambda entries, words, proof: (entries, another_opening(words, "inputs"), proof),
+    "no proof": lambda entries, words, proof: (entries, words, b""),
+    "a proof cut": lambda entries, words, proof: (entries, words, proof[:-1]),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_history_that_is_not_the_ledgers_is_not_shown(claimed: Ward, name: str) -> None:
+    claimed.grant()
+    claimed.room.ask(claimed.subject)
+    assert len(claimed.history().entries) == 2
+    with pytest.raises(NotVerified):
+        claimed.history(Lying(claimed.door, **with_history(LIES[name])))
+
+
+def test_a_history_of_another_subject_is_not_taken_for_hers(claimed: Ward) -> None:
+    room = claimed.room
+    room.take_in(*rooms.chart(1, "li"))
+    room.claim(room.subject("li"))
+
+    def others(honest: Any, signed: SignedChallenge) -> Any:
+        return LocalDoor(room.holder).history(room.signed_challenge(room.subject("li")))
+
+    with pytest.raises(NotVerified) as caught:
+        claimed.history(Lying(claimed.door, history=others))
+    assert caught.value.code is ClientCode.WORDS_DO_NOT_MATCH
+
+
+def test_she_signs_no_challenge_but_for_her_own_subject_and_network(claimed: Ward) -> None:
+    signed: list[SignedChallenge] = []
+    for change in ({"subject": bytes(16)}, {"network": bytes(32)}):
+        def other(honest: Any, subject: bytes, change: Any = change) -> Challenge:
+            drawn: Challenge = structs.replace(honest(subject), **change)
+            return drawn
+        with pytest.raises(NotVerified):
+            claimed.history(Lying(claimed.door, challenge=other, history=lambda honest, one: signed.append(one)))
+    assert signed == []
+
+
+def test_words_that_were_never_stated_are_no_lie(claimed: Ward) -> None:
+    claimed.room.order(access.Request(reader=rooms.DOCTOR, subject=claimed.subject, grant_id=bytes(16),
+                                      key_hash=bytes(32), body=bytes(32)))
+    (words,) = claimed.history().words
+    assert words.request is None

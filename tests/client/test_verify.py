@@ -1,0 +1,222 @@
+"""`verify_file`: each kind of file, and everything that can be wrong with one."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from holder import rooms
+from mutations import mutated, single_bit_flips
+from xinglin.base import codec
+from xinglin.base.check import NotVerified
+from xinglin.base.ids import NO_ID
+from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.client import Completeness, Verdict, verify_file
+from xinglin.client.codes import ClientCode
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.receipt import Receipt, StateProof
+from xinglin.modules import access, consent, module_set, subjects
+
+MODULES = module_set()
+
+
+class Files:
+    """One of each kind, of a small network: made once, never changed."""
+
+    def __init__(self, room: rooms.Room):
+        self.network: bytes = room.node.network
+        subject = room.subject()
+        grant_id = room.grant(subject, hours=1)
+        self.subject = subject
+        room.ask(subject)
+        room.order(access.Request(reader=rooms.NURSE, subject=subject, grant_id=bytes(15) + b"?",
+                                  key_hash=bytes(32), body=bytes(32)))
+        entries = [event for found in room.node.outcomes_about(subject) for event in found.events
+                   if isinstance(event, access.Entry)]
+        self.receipt = room.node.receipt_at(2, 0)
+        self.refusal = self._refused(room)
+        self.row = room.node.prove(consent.GRANTS, (subject, rooms.B))
+        self.absence = room.node.prove(consent.GRANTS, (subject, rooms.C))
+        self.log = room.node.prove(access.LOG, (subject,))
+        self.other_log = room.node.prove(access.LOG, (bytes(15) + b"x",))
+        self.entries = tuple(codec.encode(entry) for entry in entries)
+        self.complete = self.completeness()
+        room.node.advance(3_600_000)
+        found = [one for one in room.node.outcomes_about(subject) if isinstance(one.events[-1], consent.Expired)]
+        self.timer = room.node.receipt_at(found[0].height, found[0].index)
+        self.expired = room.node.prove(consent.GRANTS, (subject, rooms.B))
+        assert grant_id
+
+    @staticmethod
+    def _refused(room: rooms.Room) -> bytes:
+        committed = room.node.order(room.holder.signed(subjects.Register(
+            service=rooms.SERVICE, subject=room.subject()))[0])
+        assert committed.code
+        return room.node.receipt_of(committed)
+
+    def completeness(self, entries: tuple[bytes, ...] | None = None, log: bytes | None = None) -> bytes:
+        return codec.encode(Completeness(entries=self.entries if entries is None else entries,
+                                         log=codec.decode(log or self.log, StateProof)))
+
+    def kinds(self) -> dict[str, bytes]:
+        return {"receipt": self.receipt, "refusal": self.refusal, "timer": self.timer, "row": self.row,
+                "absence": self.absence, "completeness": self.complete}
+
+    def verify(self, data: bytes) -> Verdict:
+        return verify_file(data, self.network, MODULES)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
+    room = rooms.Room.furnished(tmp_path_factory.mktemp("files"), rooms.patient(), rooms.laboratory("a"))
+    yield Files(room)
+    room.close()
+
+
+KINDS = pytest.mark.parametrize("kind", ["receipt", "refusal", "timer", "row", "absence", "completeness"])
+
+
+def refused(files: Files, data: bytes) -> NotVerified:
+    with pytest.raises(NotVerified) as caught:
+        files.verify(data)
+    return caught.value
+
+
+def test_each_kind_says_what_it_proves(files: Files) -> None:
+    said = {kind: files.verify(data) for kind, data in files.kinds().items()}
+    assert {one.kind for one in said.values()} == {"receipt", "state-proof", "completeness"}
+    assert all(one.signed_by == ("op",) and one.single_operator for one in said.values())
+    assert all(one.network.id == files.network for one in said.values())
+    assert said["receipt"].facts["code"] == 0 and said["receipt"].facts["tags"] == ["members.enrol_service/1"]
+    assert said["refusal"].facts["code"] == subjects.Refusal.SUBJECT_ALREADY_REGISTERED.value
+    assert said["refusal"].events == () and said["refusal"].facts["signers"] == [rooms.SERVICE.hex()]
+    assert said["timer"].facts["timer"] == "consent/grants"
+    assert said["row"].facts["present"] and said["row"].facts["live_grants"] == 1
+    assert not said["absence"].facts["present"] and said["absence"].facts["live_grants"] == 0
+    assert said["completeness"].facts["entries"] == 3 and len(said["completeness"].events) == 3
+
+
+def test_a_grant_that_ran_out_is_no_live_grant_by_the_files_own_time(files: Files) -> None:
+    verdict = files.verify(files.expired)
+    assert verdict.facts["present"] and verdict.facts["live_grants"] == 0
+    assert verdict.time_ms > files.verify(files.row).time_ms
+
+
+@KINDS
+def test_a_file_of_another_network_is_refused_and_an_unpinned_one_names_its_own(files: Files, kind: str) -> None:
+    data = files.kinds()[kind]
+    with pytest.raises(NotVerified) as caught:
+        verify_file(data, bytes(32), MODULES)
+    assert caught.value.code is KernelCode.OTHER_NETWORK
+    with pytest.raises(NotVerified) as unpinned:
+        verify_file(data, None, MODULES)
+    assert unpinned.value.code is KernelCode.NETWORK_NOT_PINNED and unpinned.value.facts["network"] == files.network
+
+
+@KINDS
+def test_a_file_cut_anywhere_or_with_something_behind_it_is_refused(files: Files, kind: str) -> None:
+    data = files.kinds()[kind]
+    for end in range(len(data)):
+        refused(files, data[:end])
+    for more in (b"\x00", b"\xc0", data):
+        refused(files, data + more)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"{}", b"\x93\xa1x", b"\xc1" * 40, b"xinglin.receipt/1",
+                                  codec.encode(("xinglin.unknown/1", 1))])
+def test_what_is_no_file_of_ours_is_not_known(files: Files, data: bytes) -> None:
+    assert refused(files, data).code is ClientCode.KIND_NOT_KNOWN
+
+
+def test_a_file_over_the_limit_is_refused_unread(files: Files) -> None:
+    assert refused(files, bytes(PROOF_FILE_BYTES_MAX + 1)).code is KernelCode.FILE_NOT_UNDERSTOOD
+    oversized = files.receipt + bytes(PROOF_FILE_BYTES_MAX)
+    assert refused(files, oversized).code is KernelCode.FILE_NOT_UNDERSTOOD
+
+
+# -- completeness
+
+def test_every_bit_of_a_list_of_three_entries_counts(files: Files) -> None:
+    assert files.verify(files.complete).facts["entries"] == 3
+    for bit, data in single_bit_flips(files.complete):
+        try:
+            files.verify(data)
+        except NotVerified:
+            continue
+        pytest.fail(f"bit {bit} may be flipped")
+
+
+def entry_lists(files: Files) -> dict[str, tuple[bytes, ...]]:
+    first, second, third = files.entries
+    return {"the first left out": (second, third), "the middle left out": (first, third),
+            "the last left out": (first, second), "all left out": (), "reordered": (second, first, third),
+            "reversed": (third, second, first), "one doubled": (first, first, second, third),
+            "the last doubled": (first, second, third, third), "one in the place of another": (first, third, third)}
+
+
+@pytest.mark.parametrize("name", [
+    "the first left out", "the middle left out", "the last left out", "all left out", "reordered", "reversed",
+    "one doubled", "the last doubled", "one in the place of another"])
+def test_a_list_that_is_not_the_ledgers_is_not_complete(files: Files, name: str) -> None:
+    error = refused(files, files.completeness(entry_lists(files)[name]))
+    assert error.code is KernelCode.LIST_NOT_COMPLETE and error.detail
+
+
+def test_a_list_under_another_rows_proof_is_not_complete(files: Files) -> None:
+    for log in (files.row, files.absence, files.other_log):
+        assert refused(files, files.completeness(log=log)).code is KernelCode.LIST_NOT_COMPLETE
+
+
+def test_an_empty_list_is_complete_where_nobody_ever_asked(files: Files) -> None:
+    verdict = files.verify(files.completeness((), files.other_log))
+    assert verdict.facts["entries"] == 0 and verdict.events == ()
+
+
+def test_an_event_that_is_no_entry_does_not_pass_for_one(files: Files) -> None:
+    granted = codec.encode(consent.Granted(subject=files.subject, grantee=rooms.B, grant_id=NO_ID, until_h=1, epoch=1,
+                                           body=bytes(32)))
+    assert refused(files, files.completeness((granted, *files.entries[1:]))).code is KernelCode.FILE_NOT_UNDERSTOOD
+
+
+# -- parts of one file in another
+
+@pytest.mark.parametrize(("kind", "field", "other"), [
+    ("receipt", "events", "refusal"), ("receipt", "outcome", "refusal"), ("receipt", "checkpoint", "timer"),
+    ("refusal", "events", "timer"), ("row", "row", "log"), ("row", "proof", "absence"), ("absence", "proof", "row"),
+    ("row", "key", "absence"), ("absence", "key", "row"), ("row", "closing", "receipt"), ("row", "table", "log")])
+def test_a_part_of_another_file_does_not_fit(files: Files, kind: str, field: str, other: str) -> None:
+    def read(name: str) -> Any:
+        data = getattr(files, name)
+        return codec.decode(data, Receipt if name in ("receipt", "refusal", "timer") else StateProof)
+
+    good, stranger = read(kind), read(other)
+    spliced = structs.replace(good, **{field: getattr(stranger, field)})
+    assert codec.encode(spliced) != codec.encode(good)
+    refused(files, codec.encode(spliced))
+
+
+def test_a_row_is_not_proved_by_saying_it_is_absent(files: Files) -> None:
+    proof: StateProof = codec.decode(files.row, StateProof)
+    assert refused(files, codec.encode(structs.replace(proof, row=None))).code is KernelCode.NOT_IN_STATE
+    absence: StateProof = codec.decode(files.absence, StateProof)
+    assert refused(files, codec.encode(structs.replace(absence, row=proof.row))).code is KernelCode.NOT_IN_STATE
+
+
+@KINDS
+def test_of_2000_altered_files_none_says_anything_else(files: Files, kind: str) -> None:
+    """But a proof of absence may come to be of a neighbour that is absent too: another statement, and true."""
+    data = files.kinds()[kind]
+    truth, chance = files.verify(data), random.Random(kind)
+    same = 0
+    for _ in range(2_000):
+        try:
+            verdict = files.verify(mutated(chance, (data,)))
+        except NotVerified:
+            continue
+        same += 1
+        if kind == "absence":
+            verdict.facts["key"] = truth.facts["key"]
+        assert verdict == truth
+    assert same < 100
