@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worlds import named
+from xinglin.base.crypto import SHA256, tagged
 from xinglin.base.ids import NO_ID
 from xinglin.modules.decision import (
     CONFIDENTIALITY,
@@ -14,6 +15,7 @@ from xinglin.modules.decision import (
     Facts,
     RequestBody,
     ScopeItem,
+    commit,
     decide,
 )
 from xinglin.modules.members import Role
@@ -111,3 +113,10 @@ def test_a_wider_grant_never_opens_less(records: list[Facts], scope: tuple[Scope
     wide = decide(wider, asked, records, Role.NURSE)
     assert set(narrow.selected) <= set(wide.selected)
     assert list(narrow.selected) == sorted(set(narrow.selected))
+
+
+def test_a_commitment_is_the_tagged_hash_of_nonce_and_content_and_differs_by_kind_and_nonce() -> None:
+    made = commit(SHA256, "opening", b"n" * 32, b"content")
+    assert made == tagged(SHA256, "xinglin/opening/1", b"n" * 32, b"content")
+    assert len({made, commit(SHA256, "inputs", b"n" * 32, b"content"), commit(SHA256, "opening", b"m" * 32, b"content"),
+                commit(SHA256, "opening", b"n" * 32, b"other")}) == 4

@@ -165,12 +165,29 @@ def _catches_all(handler: ast.ExceptHandler) -> bool:
 
 def codes(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """(name, number) of every code: the members of a class whose base is Code."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ClassDef):
-            continue
-        if "Code" not in (ast.unparse(base).rpartition(".")[2] for base in node.bases):
-            continue
-        for line in node.body:
+    for class_ in classes_of_codes(tree):
+        for line in class_.body:
             match line:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(number))):
                     yield name, number
+
+
+def classes_of_codes(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and "Code" in (ast.unparse(base).rpartition(".")[2] for base in node.bases):
+            yield node
+
+
+def assigned(body: list[ast.stmt]) -> list[str]:
+    return [target.id for line in body if isinstance(line, ast.Assign)
+            for target in line.targets if isinstance(target, ast.Name)]
+
+
+def used(tree: ast.Module) -> Iterator[str]:
+    """What is read: a name, and a member with its class: "FOUNDERS_MAX", "KernelCode.TX_EXPIRED"."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                yield name
+            case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name):
+                yield f"{owner}.{name}"

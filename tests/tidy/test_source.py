@@ -39,6 +39,26 @@ def test_no_source_has_an_open_end() -> None:
     assert not found, "an open end becomes an issue: " + ", ".join(found)
 
 
+def unused(trees: list[tuple[str, ast.Module]]) -> list[str]:
+    """Limits and codes that no source reads. Zero is no refusal: it is what is there when none is."""
+    declared = [name for file, tree in trees if file == "base/limits.py" for name in rules.assigned(tree.body)]
+    declared += [f"{class_.name}.{name}" for _, tree in trees for class_ in rules.classes_of_codes(tree)
+                 for name in rules.assigned(class_.body)]
+    read = {name for _, tree in trees for name in rules.used(tree)} | {"KernelCode.OK"}
+    return [name for name in declared if name not in read]
+
+
+def test_every_limit_and_every_code_is_used() -> None:
+    found = unused(list(sources()))
+    assert not found, "remove them; a code's number stays free: " + ", ".join(found)
+
+
+def test_a_planted_limit_or_code_that_nothing_reads_is_caught() -> None:
+    limits = ast.parse("ROWS_MAX = 3\nKEYS_MAX = 4\nALL_MAX = ROWS_MAX + 1")
+    code = ast.parse("class Refusal(Code):\n    GONE = 1\n    LATE = 2\nrefuse(Refusal.LATE)\nx = KEYS_MAX")
+    assert unused([("base/limits.py", limits), ("modules/x.py", code)]) == ["ALL_MAX", "Refusal.GONE"]
+
+
 def test_a_file_of_more_than_600_lines_has_a_reason() -> None:
     lines = {name: text_of(SOURCE / name).count("\n") for name, _ in sources()}
     found = [f"{name}: {count}" for name, count in lines.items() if count > 600 and name not in LONG_ALLOWED]

@@ -14,8 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinglin.base.check import Failed, NotUnderstood, NotVerified
-from xinglin.base.crypto import SHA256 as HASHES
-from xinglin.base.crypto import tagged
 from xinglin.vault import VaultCode, seal
 
 KEY = bytes(range(32))
@@ -136,20 +134,6 @@ def test_twenty_thousand_hostile_inputs_are_refused_with_a_code() -> None:
             data = bytes(cut) + draw.randbytes(draw.randrange(30))
         with pytest.raises(Failed):
             seal.open_sealed(KEY, b"c", data)
-
-
-def test_a_commitment_is_the_tagged_hash_of_nonce_and_content() -> None:
-    nonce = seal.new_nonce()
-    assert len(nonce) == 32
-    made = seal.commit(HASHES, "xinglin/test/1", nonce, b"content")
-    assert made == tagged(HASHES, "xinglin/test/1", nonce, b"content")
-    assert made != seal.commit(HASHES, "xinglin/test/1", seal.new_nonce(), b"content")
-    assert made != seal.commit(HASHES, "xinglin/test/2", nonce, b"content")
-
-
-def test_a_commitment_without_a_full_nonce_is_refused() -> None:
-    with pytest.raises(NotUnderstood):
-        seal.commit(HASHES, "xinglin/test/1", b"short", b"content")
 
 
 def cases(name: str) -> list[tuple[dict, dict]]:

@@ -22,7 +22,6 @@ BLOCK_BYTES_MAX = 8 * 1024 * 1024
 TIMERS_PER_BLOCK_MAX = 1_000      # the rest is carried over to the next block
 EVENT_BYTES_MAX = 64 * 1024       # an envelope and an event for each message; ModuleSet checks that they fit
 ROW_BYTES_MAX = 64 * 1024
-REPLAY_BUCKETS_MAX = 1_442        # 24 h of minutes and the two at the edges
 
 # -- the embedded engine
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
@@ -48,7 +47,6 @@ GRANT_HOURS_MAX = 24 * 366 * 10   # ten years: nobody remembers an older one
 
 # -- records
 RECORDS_PER_BATCH_MAX = 100_000
-BATCHES_PER_TX_MAX = 32
 
 # -- access
 ANSWER_MS = 60_000                # how long a holder may take, unless genesis says otherwise
@@ -56,9 +54,6 @@ PERMIT_MS_MAX = 15 * 60_000       # a permit is for now, not for later
 PAGE_PARTS = 16                   # parts a page of a release
 TIP_AGE_MS_MAX = 10_000           # release needs a tip not older than this
 ANCHOR_MS = 60_000                # the read log is anchored at least this often while there are reads
-
-# -- members
-STAFF_PER_MEMBER_LISTED_MAX = 1_000
 
 # -- holder and vault
 BLOB_BYTES_MAX = 1024 * 1024 * 1024     # a segment is held in memory once, while it is written

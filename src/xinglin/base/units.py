@@ -17,6 +17,7 @@ Index = U63       # of a leaf in the history tree
 Count = U32
 Epoch = U32       # a row's counter of changes
 Units = U32       # cost of a message, share of a quota
+CodeNumber = U32  # 0 ok, else the number of a refusal
 
 MS_PER_SECOND = 1_000
 MS_PER_MINUTE = 60_000

@@ -23,8 +23,7 @@ class ClientCode(Code):
     WALLET_ENTRY_NOT_VALID = 8314
     WALLET_NOT_READ = 8315
 
-    # -- networks and what was sent: from 8320
-    NETWORK_NOT_PINNED = 8320
+    # -- networks and what was sent: from 8321 (8320 was taken once, and stays free)
     RECEIPT_OF_ANOTHER_TX = 8321
     GRANT_NOT_IN_WALLET = 8322
     SUBJECT_NOT_IN_WALLET = 8323

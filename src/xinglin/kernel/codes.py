@@ -39,5 +39,4 @@ class KernelCode(Code):
     EVENTS_DO_NOT_MATCH = 55
     NOT_IN_HISTORY = 56
     NOT_IN_STATE = 57
-    LIST_NOT_COMPLETE = 58
-    PART_DOES_NOT_MATCH = 59
+    LIST_NOT_COMPLETE = 58        # 59 was taken once, and stays free

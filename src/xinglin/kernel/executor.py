@@ -13,7 +13,7 @@ from xinglin.base.crypto import tagged
 from xinglin.base.history import Appended
 from xinglin.base.history import leaf_hash as history_leaf_hash
 from xinglin.base.limits import EVENT_BYTES_MAX, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
-from xinglin.base.units import MS_PER_MINUTE
+from xinglin.base.units import MS_PER_MINUTE, CodeNumber
 from xinglin.kernel import quota, replay
 from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, Custody, find_key
 from xinglin.kernel.codes import KernelCode
@@ -42,7 +42,7 @@ class Outcome:
     index: int
     leaf: bytes
     events: bytes
-    code: int
+    code: CodeNumber
     tx: Tx | None
     about: tuple[bytes, ...]
 
@@ -243,7 +243,7 @@ class _Block:
             return KernelCode.PAYER_SUSPENDED
         return None if enough else KernelCode.QUOTA_EXHAUSTED
 
-    def _outcome(self, kind: LeafKind, full_hash: bytes, code: int, events: tuple[Event, ...],
+    def _outcome(self, kind: LeafKind, full_hash: bytes, code: CodeNumber, events: tuple[Event, ...],
                  tx: Tx | None) -> None:
         data = codec.encode(events)
         if len(data) > EVENT_BYTES_MAX:

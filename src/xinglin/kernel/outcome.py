@@ -10,7 +10,7 @@ from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import AccountId, Hash, TxId
 from xinglin.base.limits import MESSAGES_PER_TX_MAX, SIGNERS_PER_TX_MAX, TAG_CHARS_MAX
-from xinglin.base.units import U8, U32, Height, Millis
+from xinglin.base.units import U8, U32, CodeNumber, Height, Millis
 from xinglin.kernel.accounts import Custody
 from xinglin.kernel.module import Event
 
@@ -30,7 +30,7 @@ class Leaf(Struct):
     height: Height
     index: U32                     # within the block
     full_hash: Hash                # of the transaction's full bytes; of (table, key) for a timer
-    code: U32                      # 0 ok, else the refusal
+    code: CodeNumber
     events_hash: Hash
 
 
@@ -51,7 +51,7 @@ class Envelope(Event, tag="kernel.envelope/1"):
     signers: Annotated[tuple[AccountId, ...], Meta(max_length=SIGNERS_PER_TX_MAX)]
     custody: Annotated[tuple[Custody, ...], Meta(max_length=SIGNERS_PER_TX_MAX)]
     tags: Annotated[tuple[Tag, ...], Meta(max_length=MESSAGES_PER_TX_MAX)]
-    code: U32
+    code: CodeNumber
     failed: U8                     # which message was refused
 
 

@@ -26,7 +26,7 @@ from xinglin.base.ids import (
     SubjectId,
 )
 from xinglin.base.limits import PERMIT_MS_MAX
-from xinglin.base.units import Count, Epoch, Millis
+from xinglin.base.units import CodeNumber, Count, Epoch, Millis
 from xinglin.kernel.module import Code, Event, Message, Module, Row, Table, refuse
 from xinglin.kernel.outcome import event_hash
 from xinglin.kernel.state import Context
@@ -111,7 +111,7 @@ class Requested(Event, tag="access.requested/1"):
     grant_id: GrantId
     key_hash: Hash
     body: Commitment
-    denied: Count                 # 0 while an answer is owed, else consent's code: no live consent
+    denied: CodeNumber            # 0 while an answer is owed, else consent's code: no live consent
     due_ms: Millis                # 0 when denied
 
     about = ("subject", "reader")
@@ -179,7 +179,7 @@ def request(ctx: Context, msg: Request) -> Event:
     return event
 
 
-def _no_live_consent(ctx: Context, subject: SubjectId, grantee: MemberId, grant_id: GrantId) -> int:
+def _no_live_consent(ctx: Context, subject: SubjectId, grantee: MemberId, grant_id: GrantId) -> CodeNumber:
     """0 when a grant is live, else consent's code for why none is."""
     if grant_id != NO_ID:
         given = consent.live(ctx, subject, grantee, grant_id)

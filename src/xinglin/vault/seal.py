@@ -1,4 +1,4 @@
-"""Sealed bytes: AES-256-GCM in 64 KiB chunks under a key derived for each object, and commitments.
+"""Sealed bytes: AES-256-GCM in 64 KiB chunks under a key derived for each object.
 
     version (1) | salt (24, random) | commitment (32) | chunks, each with its 16-byte tag
 
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from xinglin.base.check import NotVerified, require
-from xinglin.base.crypto import HashSuite, tagged
 from xinglin.vault import VaultCode
 
 KEY_BYTES = 32
@@ -81,12 +80,6 @@ def open_sealed(key: bytes, context: bytes, sealed: bytes) -> bytes:
     return b"".join(out)
 
 
-def commit(hashes: HashSuite, domain: str, nonce: bytes, content: bytes) -> bytes:
-    """A commitment that tells nothing of `content` while `nonce`, 32 random bytes, stays secret."""
-    require(len(nonce) == 32, VaultCode.KEY_LENGTH_NOT_VALID, "a commitment's nonce has 32 bytes")
-    return tagged(hashes, domain, nonce, content)
-
-
 def new_nonce() -> bytes:
     return os.urandom(32)
 
@@ -109,4 +102,4 @@ def _require_valid(holds: bool, detail: str) -> None:
         raise NotVerified(VaultCode.SEAL_NOT_VALID, detail)
 
 
-__all__ = ["CHUNK_BYTES", "KEY_BYTES", "commit", "new_key", "new_nonce", "open_sealed", "seal"]
+__all__ = ["CHUNK_BYTES", "KEY_BYTES", "new_key", "new_nonce", "open_sealed", "seal"]
