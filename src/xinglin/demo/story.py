@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,19 @@ from xinglin.client import Completeness, Patient, Wallet, verify_file
 from xinglin.client.key_file import KeyFile
 from xinglin.client.sealed_file import Strength
 from xinglin.demo import leak
-from xinglin.demo.cast import (DOCTOR, DOCTOR_NAME, FAMILY_DOCTOR, FAMILY_DOCTOR_NAME, HARBOUR, INSURER, ORGANISATIONS,
-                               PASSPHRASE, PRACTICE, WALLET, XINGLIN)
+from xinglin.demo.cast import (
+    DOCTOR,
+    DOCTOR_NAME,
+    FAMILY_DOCTOR,
+    FAMILY_DOCTOR_NAME,
+    HARBOUR,
+    INSURER,
+    ORGANISATIONS,
+    PASSPHRASE,
+    PRACTICE,
+    WALLET,
+    XINGLIN,
+)
 from xinglin.holder import asking, claim_codes, imports
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.fhir import Addition, Problem, Source, addition, read_folder, read_sample
@@ -137,7 +149,8 @@ def import_records(story: Story) -> Held:
     heroine = NOTE_PATIENT if NOTE_PATIENT in keys else keys[0]
     half = (len(keys) + 1) // 2
     shares = {HARBOUR: {*keys[:half], heroine}, XINGLIN: {*keys[half:], heroine}}
-    marks = {slug: {one: f"{slug}-{one.name.lower().replace('_', '-')}-7f3a91c2" for one in Addition} for slug in shares}
+    marks = {slug: {one: f"{slug}-{one.name.lower().replace('_', '-')}-7f3a91c2" for one in Addition}
+             for slug in shares}
     story.canaries = [f"canary-{mark}" for share in marks.values() for mark in share.values()]
     tx = b""
     for slug, share in shares.items():
@@ -168,8 +181,7 @@ def claim(story: Story) -> Held:
         holder = story.home.holder(story.organisation(slug))
         door = story.home.door(subject)
         member = story.member(slug)
-        refused(lambda door=door, member=member, subject=subject: patient.claim(door, member, subject, "AAAA-AAAA-AAAA"),
-                HolderCode.CODE_NOT_VALID)
+        refused(partial(patient.claim, door, member, subject, "AAAA-AAAA-AAAA"), HolderCode.CODE_NOT_VALID)
         story.home.node.advance(secrets.randbelow(6 * MS_PER_HOUR) + MS_PER_HOUR)   # so that nobody pairs them by time
         code = claim_codes.issue(holder, subject)
         files.append(patient.claim(door, member, subject, code, label=slug))
@@ -216,7 +228,7 @@ def ask_for_the_note(story: Story) -> Held:
     seen = []
     for asked in (withheld, nothing):
         check(not asked.permitted and not asking.available(node, peer, asked), "not available")
-        error = refused(lambda asked=asked: asking.fetch(node, peer, asked, 0), HolderCode.NOT_AVAILABLE)
+        error = refused(partial(asking.fetch, node, peer, asked, 0), HolderCode.NOT_AVAILABLE)
         seen.append((str(error), asked.answer is not None and asked.answer.parts_root))
     check(seen[0] == seen[1], "withheld and absent are the same words")
     return Held("无法提供:请向患者申请", "not available: ask the patient", withheld.tx)
@@ -230,7 +242,7 @@ def list_and_prove(story: Story) -> Held:
     file: Completeness = codec.decode(history.file, Completeness)
     for at in range(len(file.entries)):
         short = codec.encode(Completeness(entries=file.entries[:at] + file.entries[at + 1:], log=file.log))
-        error = refused(lambda short=short: verify_file(short, network, modules), KernelCode.LIST_NOT_COMPLETE)
+        error = refused(partial(verify_file, short, network, modules), KernelCode.LIST_NOT_COMPLETE)
         check(isinstance(error, NotVerified), "an entry left out is a failed proof")
     (story.home.path / "history.proof").write_bytes(history.file)
     permitted = sum(isinstance(entry, access.Answered) and entry.decision is access.Decision.PERMIT
@@ -245,10 +257,11 @@ def revoke(story: Story) -> Held:
     _, pages = asking.fetch(node, peer, under_way, 0)
     sent = story.patient().revoke(story.at_harbour, story.grant_id)
     for page in range(pages):
-        refused(lambda page=page: asking.fetch(node, peer, under_way, page), HolderCode.NOT_AVAILABLE)
+        refused(partial(asking.fetch, node, peer, under_way, page), HolderCode.NOT_AVAILABLE)
     asked = story.ask(SCOPE)
     check(asked.denied == consent.Refusal.GRANT_NOT_FOUND.value, "the next request is denied")
-    return Held(f"{pages} 页中已读 1 页;之后一页也读不到", f"page 1 of {pages} had been read; no further one", sent.tx_id)
+    return Held(f"{pages} 页中已读 1 页;之后一页也读不到",
+                f"page 1 of {pages} had been read; no further one", sent.tx_id)
 
 
 def run_out(story: Story) -> Held:
