@@ -196,9 +196,9 @@ def test_an_answer_is_late_when_its_time_is_past_and_not_when_the_timer_has_run(
     world.done(world.grant("mei", "B", "g1"))
     for _ in range(3):
         world.done(world.request("B.doctor", "mei"))
-    result = world.do(world.permit("A.service", "mei", 3, "g1", 1, for_ms=600_000), after_ms=61_000)
+    result = world.do(world.permit("A.service", "mei", 3, "g1", 1, for_ms=600_000), after_ms=60_000)
     assert [event.request for event in world.events(access.Breached)] == [1]
-    assert world.row(REQUESTS, named("mei"), 3) is not None
+    assert world.row(REQUESTS, named("mei"), 3).due_ms == world.time_ms
     assert result.code == access.Refusal.REQUEST_NOT_OPEN
 
 
