@@ -150,6 +150,23 @@ def test_the_same_inputs_lead_whoever_opens_them_to_the_same_decision(room: room
     assert codec.decode(words[0].request.body, RequestBody).reason == "follow-up"
 
 
+def test_a_prescription_arrives_with_the_medication_that_it_names(tmp_path: Path) -> None:
+    medications = (ScopeItem(data_class="medications", id=""),)
+    about = {"reference": "Patient/mei"}
+    room = rooms.Room.furnished(
+        tmp_path, rooms.patient(), {"resourceType": "Medication", "id": "m", "code": {"text": "amoxicillin"}},
+        {"resourceType": "MedicationRequest", "id": "r", "status": "active", "intent": "order", "subject": about,
+         "medicationReference": {"reference": "Medication/m"}})
+    try:
+        room.grant(room.subject(), scope=medications)
+        received = asking.fetch_all(room.node, room.peer, room.ask(room.subject(), scope=medications))
+        by_type = {one.head.resource_type: one for one in received}
+        assert set(by_type) == {"Medication", "MedicationRequest"}
+        assert by_type["Medication"].head.id.encode() in by_type["MedicationRequest"].resource
+    finally:
+        room.close()
+
+
 # -- what was delivered
 
 @pytest.mark.parametrize("wrong", [
