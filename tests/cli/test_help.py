@@ -67,12 +67,13 @@ def test_a_noun_without_a_verb_shows_its_help_and_is_a_usage_error(capsys: pytes
 
 
 def test_lines_of_help_are_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("患者允许一个机构为某一目的查看部分记录,到某日为止。" * 5, "one word after another " * 20):
+    for text in ("患者允许一个机构为某一目的查看部分病历记录，到某日为止。" * 5, "one word after another " * 20):
         lines = help.wrapped(text, 40)
         assert all(help.cell_len(line) <= 42 for line in lines)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
-def test_no_line_of_chinese_begins_with_a_closing_mark() -> None:
+def test_no_line_of_chinese_begins_with_a_closing_mark_or_ends_with_an_opening_one() -> None:
     for width in range(10, 60):
-        assert not any(line[:1] in help.CLOSING for line in help.wrapped("甲乙,丙丁。戊己;庚辛、壬癸" * 8, width))
+        lines = help.wrapped("甲乙，丙（丁）。戊己；（HL7）庚辛、“壬癸”" * 8, width)
+        assert not any(line[0] in help.CLOSING or line[-1] in help.OPENING for line in lines)

@@ -213,23 +213,6 @@ def test_a_passphrase_comes_from_a_file_or_the_environment_and_is_never_asked_of
     assert "XL-8306" in bare.run(*words).err
 
 
-def test_the_demo_prints_commands_that_these_are(shell: Shell) -> None:
-    """`by_hand` is the promise; each line of it parses here."""
-    from xinglin.cli import parser
-    from xinglin.demo import by_hand
-    home = shell.folder / "told"
-    home.mkdir()
-    (home / "demo.json").write_text(json.dumps({
-        "subject": "ab" * 16, "other_subject": "cd" * 16, "grant_tx": "ef" * 32, "data": ""}))
-    commands = dict(parser.commands(parser.build("en")))
-    lines = [line.split() for line in by_hand(home, "en").splitlines() if line.startswith("xinglin ")]
-    assert len(lines) > 12
-    for _, *words in lines:
-        path = next(" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in commands)
-        known = {name for one in commands[path].params for name in (*one.opts, *one.secondary_opts)}
-        assert {word for word in words if word.startswith("-")} <= known, words
-
-
 # -- from here on the story goes on, and takes the consent back
 
 def test_taking_a_consent_back_denies_the_next_request(shell: Shell, story: dict[str, Any]) -> None:

@@ -31,12 +31,12 @@ from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody
 app = typer.Typer(no_args_is_help=True)
 
 ANSWERED = (Column("number", "编号", "number"), Column("decision", "结果", "decision"),
-            Column("records", "记录数", "records"), Column("files", "文件", "files"),
+            Column("records", "病历记录数", "records"), Column("files", "文件", "files"),
             Column("request_tx", "请求交易", "request"), Column("answer_tx", "答复交易", "answer"))
-LISTED = (Column("number", "编号", "no."), Column("at", "时间", "at"), Column("person", "人员", "person"),
+LISTED = (Column("number", "编号", "no."), Column("at", "时间", "at"), Column("person", "请求者", "person"),
           Column("organisation", "机构", "organisation"), Column("what", "内容", "what"),
           Column("why", "目的", "purpose"), Column("reason", "理由", "reason"), Column("outcome", "结果", "outcome"),
-          Column("because", "原因", "because"), Column("records", "记录数", "records"))
+          Column("because", "原因", "because"), Column("records", "病历记录数", "records"))
 
 OUTCOMES = {"permitted": Said("已允许", "permitted"), "denied": Said("已拒绝", "denied"),
             "unanswered": Said("持有方未答复", "the holder did not answer"), "open": Said("待答复", "not answered yet")}
@@ -47,8 +47,8 @@ CAUSES: dict[Cause, Said] = {
     Cause.OTHER_PERSON: Said("授权给了另一人", "your consent is for another person"),
     Cause.OTHER_ROLE: Said("授权给了其他角色", "your consent is for another role"),
     Cause.OTHER_PURPOSE: Said("授权用于其他目的", "your consent is for another purpose"),
-    Cause.NOTHING_IN_SCOPE: Said("授权范围内没有记录", "nothing of it is in your consent's scope"),
-    Cause.ONLY_WITHHELD: Said("只有未授权的敏感记录", "only sensitive records that your consent leaves out"),
+    Cause.NOTHING_IN_SCOPE: Said("授权范围内没有病历记录", "nothing of it is in your consent's scope"),
+    Cause.ONLY_WITHHELD: Said("只有未授权的敏感病历记录", "only sensitive records that your consent leaves out"),
 }
 
 
@@ -69,10 +69,10 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
                            grant_id=grant_id)
         if not asked.permitted:
             raise NotAuthorised(HolderCode.NOT_AVAILABLE, call.words(
-                f"请求编号 {asked.number},已记入患者的访问记录",
+                f"请求编号 {asked.number}，已记入患者的访问记录",
                 f"request number {asked.number}, in the patient's access log"))
         records = asking.fetch_all(home.node, peer, asked)
-        call.say(f"已允许:{len(records)} 份记录,每一部分都与账本一致。",
+        call.say(f"已允许：{len(records)} 份病历记录，每一部分都与账本一致。",
                  f"Permitted: {len(records)} records, each part true to the ledger.")
         _hand_over(call, home, asked, records, out)
 
@@ -117,8 +117,8 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
         if call.output is Output.TABLE:
             height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
             at = f"{Time(time_ms).local()} ({height})"
-            call.say(f"共 {len(history.entries)} 条,截至账本 {at},一条不少。"
-                     "在系统之外抄录的副本不会出现在这里。证明:xinglin access prove",
+            call.say(f"共 {len(history.entries)} 条，截至账本 {at}，一条不少。"
+                     "在系统之外抄录的副本不会出现在这里。证明：xinglin access prove",
                      f"{len(history.entries)} entries, complete as of the ledger at {at}. Copies made outside the "
                      "system do not show here. For a proof: xinglin access prove")
 
@@ -195,7 +195,7 @@ def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSu
     with call.opened() as home:
         found, history = _history(call, home, wallet, subject)
         files.write(out, history.file, over=call.yes)
-        call.say(f"任何人都可离线核验:xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+        call.say(f"任何人都可离线验证：xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
         show.one(call, (Column("file", "文件", "file"), Column("entries", "条数", "entries")),
                  {"file": str(out), "entries": len(history.entries), "subject": found})
 
@@ -208,5 +208,5 @@ def anchor(ctx: typer.Context, as_: As) -> None:
         committed = read_log.anchor(holder)
         if committed is None:
             call.say("没有新的读取需要锚定。", "There is nothing new to anchor.")
-        show.one(call, (Column("reads", "读取数", "reads"), Column("tx", "交易", "transaction")),
+        show.one(call, (Column("reads", "读取次数", "reads"), Column("tx", "交易", "transaction")),
                  {"reads": read_log.running(holder).count, "tx": committed.tx_id if committed else None})

@@ -14,10 +14,10 @@ from xinglin.cli.show import Column
 app = typer.Typer(no_args_is_help=True)
 
 FIGURES = (
-    Column("tx_per_s", "每秒交易数", "transactions a second"), Column("p50_ms", "延迟中位数(毫秒)", "p50, ms"),
-    Column("p99_ms", "延迟 p99(毫秒)", "p99, ms"), Column("cpu_ms_per_tx", "每笔处理器时间(毫秒)", "CPU ms each"),
-    Column("signature_checks_per_s_one_core", "单核每秒验签", "signature checks a second on one core"),
-    Column("ratio", "两者之比", "ratio of the two"), Column("rss_mb", "内存(MB)", "memory, MB"),
+    Column("tx_per_s", "每秒交易数", "transactions a second"), Column("p50_ms", "延迟中位数（毫秒）", "p50, ms"),
+    Column("p99_ms", "延迟 p99（毫秒）", "p99, ms"), Column("cpu_ms_per_tx", "每笔处理器时间（毫秒）", "CPU ms each"),
+    Column("signature_checks_per_s_one_core", "单核每秒验证签名数", "signature checks a second on one core"),
+    Column("ratio", "两者之比", "ratio of the two"), Column("rss_mb", "内存（MB）", "memory, MB"),
     Column("bytes_per_tx", "每笔磁盘字节", "bytes on disk each"), Column("state_keys", "状态键数", "state keys"),
 )
 

@@ -77,7 +77,7 @@ class Call:
 
     def warn(self, zh: str, en: str) -> None:
         """As `say`, and not to be silenced."""
-        print(self.words("注意:", "Note: ") + self.words(zh, en), file=sys.stderr, flush=True)
+        print(self.words("注意：", "Note: ") + self.words(zh, en), file=sys.stderr, flush=True)
 
     def confirm(self, zh: str, en: str) -> None:
         """Errors  Usage NOT_CONFIRMED: no, or nobody there to ask."""
@@ -113,7 +113,7 @@ class Call:
         try:
             yield
         except Failed as error:
-            self.warn(f"一个数据持有方未能完成其工作:{error}", f"a holder could not do its work: {error}")
+            self.warn(f"一个持有方未能完成其工作：{error}", f"a holder could not do its work: {error}")
 
     def wallet_path(self, named: str) -> Path:
         """A file, or the name of a wallet of the home."""
@@ -139,7 +139,7 @@ class Call:
         found = self._given_passphrase()
         if found is None:
             self._require_terminal(path)
-            found = getpass.getpass(self.words(f"{path.name} 的口令:", f"Passphrase of {path.name}: "))
+            found = getpass.getpass(self.words(f"{path.name} 的口令：", f"Passphrase of {path.name}: "))
         return found
 
     def new_passphrase(self, path: Path) -> str:
@@ -147,8 +147,8 @@ class Call:
         found = self._given_passphrase()
         if found is None:
             self._require_terminal(path)
-            found = getpass.getpass(self.words(f"{path.name} 的新口令:", f"New passphrase for {path.name}: "))
-            if getpass.getpass(self.words("再输入一次:", "Once more: ")) != found:
+            found = getpass.getpass(self.words(f"{path.name} 的新口令：", f"New passphrase for {path.name}: "))
+            if getpass.getpass(self.words("再输入一次：", "Once more: ")) != found:
                 raise Usage(CliCode.PASSPHRASES_DIFFER)
         return found
 

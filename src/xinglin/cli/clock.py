@@ -37,7 +37,7 @@ def advance(ctx: typer.Context, days: Annotated[int, Option("--days", metavar="N
         before = home.node.read(lambda ctx: ctx.height)
         home.node.advance(by_ms)
         ran = sum(outcomes for _, _, outcomes in home.node.blocks(before + 1))
-        call.say(f"时间已推进,{ran} 项到期事项已执行。", f"Time has passed; {ran} timers ran.")
+        call.say(f"时间已推进，{ran} 项到期事项已执行。", f"Time has passed; {ran} timers ran.")
         _told(call, home)
 
 

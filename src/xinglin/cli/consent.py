@@ -29,7 +29,7 @@ GIVEN = (Column("grant", "授权", "consent"), Column("tx", "交易", "transacti
 LISTED = (Column("grant", "授权", "consent"), Column("to", "对象", "to"), Column("what", "内容", "what"),
           Column("why", "目的", "purpose"), Column("until", "至", "until"), Column("state", "状态", "state"),
           Column("left", "剩余", "left"), Column("subject", "主体", "subject"))
-SHOWN = (*LISTED, Column("at", "持有方", "held at"), Column("person", "人员", "person"),
+SHOWN = (*LISTED, Column("at", "持有方", "held at"), Column("person", "工作人员", "person"),
          Column("roles", "角色", "roles"), Column("labels", "敏感标签", "labels"),
          Column("wording", "签署的原文", "wording signed"))
 
@@ -66,7 +66,7 @@ def grant(ctx: typer.Context, wallet: WalletFile, to: To, scope: Scope, purpose:
             show.one(call, WORDING, {"wording": words})
             return
         call.say(words, words)
-        call.confirm("同意并签署?", "Agree and sign?")
+        call.confirm("同意并签署？", "Agree and sign?")
         grant_id, sent = patient.grant(
             home.door(mine), mine, grantee.member, scope=scope_, purposes=(purpose_,), labels=labels, wording=words,
             language=call.lang, hours=until_h - home.node.now_ms() // MS_PER_HOUR,
@@ -86,7 +86,8 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
     with call.opened() as home:
         own = call.wallet(wallet)
         only = None if subject is None else names.own_subject(home, own, subject)
-        show.rows(call, LISTED, [_listed(call, home, one) for one in own.grants
+        directory = names.Directory(home, call.lang)
+        show.rows(call, LISTED, [_listed(call, home, directory, one) for one in own.grants
                                  if one.network == home.network and only in (None, one.subject)])
 
 
@@ -98,18 +99,18 @@ def show_(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")],
         body = codec.decode(made.body, ConsentBody)
         directory = names.Directory(home, call.lang)
         show.one(call, SHOWN, {
-            **_listed(call, home, made), "at": directory.member(_holder(home, made.subject)),
+            **_listed(call, home, directory, made), "at": directory.member(_holder(home, made.subject)),
             "person": directory.person(body.person) if body.person != NO_ID else None,
             "roles": list(body.roles), "labels": list(body.labels), "wording": body.wording})
 
 
-def _listed(call: Call, home: Home, made: GrantMade) -> dict[str, Any]:
+def _listed(call: Call, home: Home, directory: names.Directory, made: GrantMade) -> dict[str, Any]:
     body = codec.decode(made.body, ConsentBody)
     state, given = _state(home, made)
     until_ms = given.until_h * MS_PER_HOUR if given else 0
     left_ms = max(0, until_ms - home.node.now_ms()) if state == "live" else 0
     return {
-        "grant": made.grant_id, "subject": made.subject, "to": names.Directory(home, call.lang).member(made.grantee),
+        "grant": made.grant_id, "subject": made.subject, "to": directory.member(made.grantee),
         "grantee": made.grantee, "what": wording.scope_words(body.scope, call.lang),
         "scope": [one.data_class + (f"={one.id}" if one.id else "") for one in body.scope],
         "why": wording.purpose_words(body.purposes, call.lang), "purposes": list(body.purposes),
@@ -131,7 +132,7 @@ def _left(call: Call, left_ms: int) -> str:
     days, hours = left_ms // MS_PER_DAY, left_ms % MS_PER_DAY // MS_PER_HOUR
     if days:
         return call.words(f"{days} 天 {hours} 小时", f"{days} d {hours} h")
-    return call.words(f"{hours} 小时,即将到期", f"{hours} h, ends soon")
+    return call.words(f"{hours} 小时，即将到期", f"{hours} h, ends soon")
 
 
 @app.command("revoke")
@@ -142,7 +143,7 @@ def revoke(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")]
         made = names.own_grant(home, patient.wallet, grant_)
         sent = patient.revoke(made.subject, made.grant_id)
         name = names.Directory(home, call.lang).member(made.grantee)
-        call.say(f"已撤回。{name}的下一次请求和进行中的下一页都会被拒绝;已经取走的副本不在此列。",
+        call.say(f"已撤回。{name}的下一次请求和进行中的下一页都会被拒绝；已经取走的副本不在此列。",
                  f"Taken back. The next request of {name}, and the next page of one under way, are denied; "
                  "copies already made are beyond it.")
         show.one(call, GIVEN, {"grant": made.grant_id, "tx": sent.tx_id, "height": sent.height})
@@ -159,7 +160,7 @@ def absent(ctx: typer.Context, subject: Subject, to: To, out: OutNeeded) -> None
             raise Failed(CliCode.GRANT_IS_LIVE, ", ".join(one.hex() for one in live))
         files.write(out, file, over=call.yes)
         name = organisation.name(call.lang)
-        call.say(f"没有给{name}的有效授权。任何人都可离线核验:xinglin verify {Path(out)}",
+        call.say(f"没有给{name}的有效授权。任何人都可离线验证：xinglin verify {Path(out)}",
                  f"There is no live consent to {name}. Anyone can verify it offline: xinglin verify {Path(out)}")
         show.one(call, (Column("file", "文件", "file"),), {"file": str(out), "subject": found,
                                                         "grantee": organisation.member, "live": False})

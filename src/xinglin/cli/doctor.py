@@ -53,7 +53,7 @@ def _machine(call: Call) -> Iterator[Finding]:
     free = shutil.disk_usage(_nearest(call.home)).free
     state = FAIL if free < DISK_FAIL_BYTES else WARN if free < DISK_WARN_BYTES else OK
     yield Finding(state, "disk", f"{free // 2**20} MB", "" if state == OK else call.words(
-        "请释放空间,或用 --home 指向更大的磁盘", "free some space, or name a larger disk with --home"))
+        "请释放空间，或用 --home 指向更大的磁盘", "free some space, or name a larger disk with --home"))
 
 
 def _nearest(path: Path) -> Path:
@@ -90,7 +90,7 @@ def _home(call: Call) -> Iterator[Finding]:
 
 def _clock(call: Call, home: Home, tip_ms: int) -> Finding:
     ahead_ms = tip_ms - home.node.now_ms()
-    simulated = call.words(",模拟", ", simulated") if home.node.manifest.simulated else ""
+    simulated = call.words("，模拟", ", simulated") if home.node.manifest.simulated else ""
     found = Time(home.node.now_ms()).iso() + simulated
     if ahead_ms > CLOCK_AHEAD_MS:
         return Finding(WARN, "clock", found, call.words("请校准本机时钟", "set this machine's clock"))
@@ -105,7 +105,7 @@ def _pinned(call: Call, home: Home) -> Iterator[Finding]:
     if trusted:
         yield Finding(OK, "pin", home.node.chain)
     else:
-        yield Finding(WARN, "pin", call.words("此网络未锁定,verify 无法判断", "not pinned: verify cannot tell"),
+        yield Finding(WARN, "pin", call.words("此网络未被信任，verify 无法判断", "not pinned: verify cannot tell"),
                       f"xinglin net trust {home.network.hex()} --name {home.node.chain}")
 
 

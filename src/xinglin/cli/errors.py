@@ -54,7 +54,7 @@ def _usage(error: Any, lang: Lang) -> str:
     parameter = getattr(error, "param", None)
     about = parameter.get_error_hint() if parameter is not None else getattr(error, "option_name", "")
     kinds = {"MissingParameter": f"缺少 {about}", "NoSuchOption": f"没有选项 {about}",
-             "BadOptionUsage": f"选项 {about} 需要一个值", "BadParameter": f"{about} 的值不能使用:{error.message}",
+             "BadOptionUsage": f"选项 {about} 需要一个值", "BadParameter": f"{about} 的值不能使用：{error.message}",
              "BadArgumentUsage": "参数数量不对"}
     return kinds.get(type(error).__name__, message.replace("No such command", "没有命令").replace(
         "Missing command.", "缺少命令").replace("Did you mean", "是否指").replace(

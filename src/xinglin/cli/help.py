@@ -15,7 +15,11 @@ from xinglin.cli.words import Lang
 SHARED = ("home", "lang", "json", "csv", "output", "quiet", "yes", "passphrase_file", "help")
 COLUMNS_MAX = 100
 LABEL_COLUMNS_MAX = 30
-CLOSING = frozenset(",。;:、)」?!")   # no line begins with one of these
+CLOSING = frozenset("，。；：、）」”？！")    # no line begins with one of these
+OPENING = "（「“"                        # and none ends with one of these
+
+WIDE = r"\u2e80-\u9fff\uff00-\uffef"
+TOKEN = re.compile(rf"[{OPENING}]*(?:[{WIDE}]|[^\s{WIDE}]+)|\s+")    # what is not broken
 
 HEADS = {"examples": ("示例", "Examples"), "usage": ("用法", "Usage"), "commands": ("命令", "Commands"),
          "arguments": ("参数", "Arguments"), "options": ("选项", "Options")}
@@ -71,7 +75,7 @@ def rendered(ctx: Any, lang: Lang) -> str:
         _section("options", _pairs([(_written(one), _described(one, lang)) for one in options], width), lang),
     ]
     if path:
-        parts.append("所有命令共有的选项:xinglin --help" if lang == "zh" else "Options of all commands: xinglin --help")
+        parts.append("所有命令的选项：xinglin --help" if lang == "zh" else "Options of all commands: xinglin --help")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -99,7 +103,7 @@ def _described(option: Any, lang: Lang) -> str:
         notes.append(f"默认 {option.default}" if lang == "zh" else f"default {option.default}")
     if not notes:
         return str(option.help)
-    return f"{option.help}({';'.join(notes)})" if lang == "zh" else f"{option.help} ({'; '.join(notes)})"
+    return f"{option.help}（{'；'.join(notes)}）" if lang == "zh" else f"{option.help} ({'; '.join(notes)})"
 
 
 def _pairs(pairs: list[tuple[str, str]], width: int) -> list[str]:
@@ -120,11 +124,11 @@ def _pairs(pairs: list[tuple[str, str]], width: int) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns; Chinese breaks anywhere but before a closing mark."""
+    """Lines of at most `width` columns; Chinese breaks anywhere but before a closing mark or behind an opening one."""
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for token in re.findall(r"[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+|\s+", paragraph):
+        for token in TOKEN.findall(paragraph):
             if cell_len(line + token) > width and line and token not in CLOSING:
                 lines.append(line.rstrip())
                 line = ""

@@ -32,18 +32,18 @@ def new(ctx: typer.Context, wallet: WalletFile) -> None:
 def restore(ctx: typer.Context, wallet: WalletFile) -> None:
     call = Call.of(ctx)
     if sys.stdin.isatty():
-        said = getpass.getpass(call.words("种子:", "Seed: "))
+        said = getpass.getpass(call.words("种子：", "Seed: "))
     else:
         said = sys.stdin.readline()
     _create(call, wallet, paper.read(said))
-    call.say("种子不记得您的主体:请在各持有方处重新当面认领,或用备份的钱包文件。",
+    call.say("种子不记得您的主体：请在各持有方处重新当面认领，或用备份的钱包文件。",
              "A seed does not know your subjects: claim them again in person, or use a copy of the wallet file.")
 
 
 def _create(call: Call, named: str, seed: bytes | None) -> None:
     path = call.wallet_path(named)
     Wallet.create(path, call.new_passphrase(path), seed=seed)
-    call.say("请用 xinglin key show --seed 抄下种子,存放在安全的地方:文件丢失后只有它能恢复您的密钥。",
+    call.say("请用 xinglin key show --seed 抄下种子，存放在安全的地方：文件丢失后只有它能恢复您的密钥。",
              "Write its seed down (xinglin key show --seed) and keep it safe: without the file nothing else "
              "brings your keys back.")
     show.one(call, MADE, {"wallet": str(path)})
@@ -54,7 +54,7 @@ def show_(ctx: typer.Context, wallet: WalletFile, seed: Annotated[bool, Option("
     call = Call.of(ctx)
     opened = call.wallet(wallet)
     if seed:
-        call.confirm("谁看到种子,谁就是您。屏幕上只有您自己?",
+        call.confirm("谁看到种子，谁就是您。屏幕上只有您自己？",
                      "Whoever sees the seed is you. Are you alone with this screen?")
         show.one(call, SEED, {"seed": paper.written(opened.seed)})
         return

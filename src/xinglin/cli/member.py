@@ -20,7 +20,7 @@ Member = Annotated[str, Argument(metavar="MEMBER")]
 
 
 MEMBERS = (Column("slug", "名称", "name"), Column("title", "机构", "organisation"), Column("kind", "类别", "kind"),
-           Column("status", "状态", "status"), Column("since", "自", "since"), Column("staff", "人员", "staff"),
+           Column("status", "状态", "status"), Column("since", "自", "since"), Column("staff", "工作人员", "staff"),
            Column("member", "标识", "id"))
 STAFF = (Column("slug", "名称", "name"), Column("person", "姓名", "person"), Column("role", "角色", "role"),
          Column("active", "在册", "active"), Column("account", "标识", "id"))
@@ -71,7 +71,7 @@ def enrol_staff(ctx: typer.Context, organisation: Annotated[str, Argument(metava
         passphrase = None if no_passphrase else call.new_passphrase(where.folder / "staff" / f"{slug}.key")
         one = home.enrol_staff(where, slug, name, wanted, passphrase)
         if no_passphrase:
-            call.warn(f"{one.key_file} 未加密:谁能读到它,谁就能签名", f"{one.key_file} is not encrypted: "
+            call.warn(f"{one.key_file} 未加密：谁能读到它，谁就能签名", f"{one.key_file} is not encrypted: "
                       "whoever reads it can sign")
         show.one(call, STAFF, {"slug": one.slug, "person": one.name, "role": wanted, "account": one.account,
                                "active": True})
@@ -82,7 +82,7 @@ def end_staff(ctx: typer.Context, person: Annotated[str, Argument(metavar="PERSO
     call = Call.of(ctx)
     with call.opened() as home:
         staff = home.person(person)
-        call.confirm(f"{staff.name} 将不能再签名。继续?", f"{staff.name} will not be able to sign any more. Go on?")
+        call.confirm(f"{staff.name} 将不能再签名。继续？", f"{staff.name} will not be able to sign any more. Go on?")
         home.end_staff(staff)
         call.say(f"{staff.name} 的账户已终止。", f"The account of {staff.name} is ended.")
 
@@ -138,9 +138,9 @@ def _told(call: Call, home: Home, sent: Sent) -> None:
         return
     title = names.Directory(home, call.lang).member(event.member)
     if event.carried:
-        call.say(f"已通过:{title}。", f"Carried: {title}.")
+        call.say(f"已通过：{title}。", f"Carried: {title}.")
     else:
-        call.say(f"动议进行中:{title},{event.votes} 票。其他成员以 xinglin member vote 表决。",
+        call.say(f"动议进行中：{title}，{event.votes} 票。其他成员以 xinglin member vote 表决。",
                  f"The motion is open: {title}, {event.votes} votes. Others vote with xinglin member vote.")
 
 

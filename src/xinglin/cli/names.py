@@ -1,6 +1,6 @@
 """From what people type to ids: whole ids, beginnings of ids, labels, names of organisations and people."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from xinglin.base.check import Code, NotFound
 from xinglin.base.ids import AccountId, GrantId, MemberId, SubjectId
@@ -67,12 +67,18 @@ def own_subject(home: Home, wallet: Wallet, text: str | None) -> SubjectId:
     own = own_subjects(home, wallet)
     if text is None:
         if len(own) != 1:
-            raise Usage(CliCode.SAY_WHICH, "--subject " + " | ".join(one.subject.hex() for one in own))
+            raise Usage(CliCode.SAY_WHICH, "--subject " + " | ".join(_called(one, own) for one in own))
         return own[0].subject
     labelled = [one.subject for one in own if one.label == text]
     if len(labelled) == 1:
         return labelled[0]
     return the_one(text, (one.subject for one in own), ClientCode.SUBJECT_NOT_IN_WALLET)
+
+
+def _called(one: WalletSubject, own: Sequence[WalletSubject]) -> str:
+    """Its label where that names it alone, else its id."""
+    alone = one.label and sum(other.label == one.label for other in own) == 1
+    return one.label if alone else one.subject.hex()
 
 
 def own_grant(home: Home, wallet: Wallet, text: str) -> GrantMade:

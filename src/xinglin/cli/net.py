@@ -30,7 +30,7 @@ def init(ctx: typer.Context, name: Annotated[str, Argument(metavar="NAME")],
                      started_ms=time.time_ns() // 1_000_000) as home:
         chain, network = home.node.chain, home.network
     pins.write(pins.config_folder(), chain, network)
-    call.say(f"网络已建立于 {call.home},本用户已信任它。请把标识告知要核验其文件的人:",
+    call.say(f"网络已建立于 {call.home}，本用户已信任它。请把标识告知要验证其文件的人：",
              f"The network is in {call.home}, and you trust it. Tell its id to whoever verifies its files:")
     show.one(call, PINS, {"chain": chain, "id": network})
 

@@ -19,7 +19,7 @@ from xinglin.engine.clock import SystemClock
 from xinglin.kernel.outcome import Envelope
 from xinglin.modules import module_set
 
-OUTCOME = (Column("tx", "交易", "transaction"), Column("outcome", "结果", "outcome"),
+OUTCOME = (Column("tx", "交易", "transaction"), Column("at", "时间", "at"), Column("outcome", "结果", "outcome"),
            Column("height", "高度", "height"), Column("index", "序号", "index"),
            Column("signers", "签名者", "signed by"), Column("messages", "消息", "messages"),
            Column("told", "内容", "what happened"), Column("file", "回执", "receipt"))
@@ -36,9 +36,10 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
         signers = envelope.signers if isinstance(envelope, Envelope) else ()
         if out is not None:
             files.write(out, file, over=call.yes)
-            call.say(f"任何人都可离线核验:xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+            call.say(f"任何人都可离线验证：xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
         show.one(call, OUTCOME, {
-            "tx": wanted, "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
+            "tx": wanted, "at": Time(verified.closing.time_ms),
+            "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
             "height": verified.leaf.height, "index": verified.leaf.index,
             "signers": [directory.known(one) for one in signers], "signer_ids": list(signers),
             "messages": list(envelope.tags) if isinstance(envelope, Envelope) else [],
@@ -74,12 +75,12 @@ def _told(verdict: Verdict, lang: Lang) -> list[str]:
     kinds = {"receipt": ("回执", "receipt"), "state-proof": ("状态证明", "state proof"),
              "completeness": ("完整的访问记录", "complete access log")}
     kind = kinds[verdict.kind][0 if zh else 1]
-    head = f"✓ 已验证:{kind},网络 {chain}" if zh else f"✓ Verified: a {kind} of network {chain}"
+    head = f"✓ 已验证：{kind}，网络 {chain}" if zh else f"✓ Verified: a {kind} of network {chain}"
     proves, limits = {"receipt": _receipt, "state-proof": _state, "completeness": _completeness}[verdict.kind](
         verdict, lang)
     limits = [*limits, *_always(verdict, lang)]
-    return [head, "证明了:" if zh else "It proves:", *(f"  · {line}" for line in proves),
-            "没有证明:" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
+    return [head, "证明了：" if zh else "It proves:", *(f"  · {line}" for line in proves),
+            "没有证明：" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
 
 
 def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
@@ -89,19 +90,24 @@ def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     when = Time(verdict.time_ms).iso()
     if "timer" in facts:
         due = Time(facts["due_ms"]).iso()
-        first = (f"定时事项 {facts['timer']}(应于 {due})于 {when} 记在高度 {facts['height']} 第 {facts['index']} 位"
+        first = (f"定时事项 {facts['timer']}（应于 {due}）于 {when} 记在高度 {facts['height']} 第 {facts['index']} 位"
                  if lang == "zh" else f"a timer of {facts['timer']}, due {due}, ran on {when} as entry "
                  f"{facts['index']} at height {facts['height']}")
     else:
-        first = (f"交易 {facts['tx']} 于 {when} 在高度 {facts['height']} 第 {facts['index']} 位执行,结果:{outcome}"
+        first = (f"交易 {facts['tx']} 于 {when} 在高度 {facts['height']} 第 {facts['index']} 位执行，结果：{outcome}"
                  if lang == "zh" else f"transaction {facts['tx']} was executed on {when} as entry {facts['index']} "
                  f"at height {facts['height']}: {outcome}")
-        signers = ", ".join(f"{one[:8]}.. ({custody.lower()})" for one, custody in
-                            zip(facts["signers"], facts["custody"], strict=True))
-        events.append(("签名账户(密钥保管):" if lang == "zh" else "signed by accounts (key custody): ") + signers)
-    limit = ("之后没有再发生变化(例如授权后来被撤回)" if lang == "zh" else
+        events.append(_signed(list(zip(facts["signers"], facts["custody"], strict=True)), lang))
+    limit = ("之后没有再发生变化（例如授权后来被撤回）" if lang == "zh" else
              "that nothing changed later (a consent may have been taken back since)")
     return [first, *events], [limit]
+
+
+def _signed(accounts: list[tuple[str, str]], lang: Lang) -> str:
+    if lang == "zh":
+        said = [f"{one[:8]}..（{show.NAMES_ZH[custody]}）" for one, custody in accounts]
+        return "签名账户（密钥保管）：" + "、".join(said)
+    return "signed by accounts (key custody): " + ", ".join(f"{one[:8]}.. ({custody.lower()})" for one, custody in accounts)
 
 
 def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
@@ -119,7 +125,7 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
         said = ((f"表 {facts['table']} 中有 {key} 这一行" if zh else f"table {facts['table']} has a row {key}")
                 if facts["present"] else
                 (f"表 {facts['table']} 中没有 {key} 这一行" if zh else f"table {facts['table']} has no row {key}"))
-    proves = f"{when}(高度 {facts['height']}{age}):{said}" if zh else \
+    proves = f"{when}（高度 {facts['height']}{age}）：{said}" if zh else \
         f"at {when} (height {facts['height']}{age}): {said}"
     return [proves], ["此后仍然如此" if zh else "that it is still so after that"]
 
@@ -127,7 +133,7 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
 def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     facts, zh = verdict.facts, lang == "zh"
     when, age = Time(verdict.time_ms).iso(), _age(verdict, lang)
-    first = (f"到 {when}(高度 {facts['height']}{age})为止,关于主体 {facts['subject']} 的全部 {facts['entries']} 条"
+    first = (f"到 {when}（高度 {facts['height']}{age}）为止，关于主体 {facts['subject']} 的全部 {facts['entries']} 条"
              "都在这里" if zh else f"these {facts['entries']} entries are all that was ordered about subject "
              f"{facts['subject']} until {when} (height {facts['height']}{age})")
     events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
@@ -140,13 +146,13 @@ def _always(verdict: Verdict, lang: Lang) -> list[str]:
     found = []
     if verdict.single_operator:
         name = verdict.signed_by[0]
-        found.append(f"其他成员也同意:只有运营者 {name} 签署(single-operator);"
-                     "它不能暗中改写已签署的内容,但可能停止服务" if zh else
+        found.append(f"其他成员也同意：只有运营者 {name} 签署（single-operator）；"
+                     "它不能暗中改写已签署的内容，但可能停止服务" if zh else
                      f"that other members agree: only the operator, {name}, has signed (single-operator); it cannot "
                      "alter what it signed unseen, but it could stop")
     if verdict.network.manifest.simulated:
-        found.append("真实的时间:这个网络使用模拟时钟" if zh else "real time: this network runs on a simulated clock")
-    found.append("承诺值背后的内容真实:文件里没有任何医疗内容" if zh else
+        found.append("真实的时间：这个网络使用模拟时钟" if zh else "real time: this network runs on a simulated clock")
+    found.append("承诺值背后的内容真实：文件里没有任何医疗内容" if zh else
                  "that what lies behind a commitment is true: no medical content is in the file")
     return found
 
@@ -160,7 +166,7 @@ def _age(verdict: Verdict, lang: Lang) -> str:
                             (MS_PER_MINUTE, "分钟", "minutes"), (MS_PER_SECOND, "秒", "seconds")):
         if age_ms >= unit_ms:
             count = age_ms // unit_ms
-            return f",{count} {zh}前" if lang == "zh" else f", {count} {en} old"
+            return f"，{count} {zh}前" if lang == "zh" else f", {count} {en} old"
     return ""
 
 

@@ -28,16 +28,16 @@ from xinglin.modules.decision import commit
 
 app = typer.Typer(no_args_is_help=True)
 
-REPORT = (Column("records", "导入记录", "records taken in"), Column("patients", "患者", "patients"),
+REPORT = (Column("records", "导入的病历记录", "records taken in"), Column("patients", "患者", "patients"),
           Column("new_patients", "其中新患者", "of them new"), Column("unchanged", "未变化", "unchanged"),
           Column("errors", "错误", "errors"), Column("warnings", "提示", "warnings"))
 PROBLEMS = (Column("severity", "级别", "level"), Column("code", "代码", "code"), Column("file", "文件", "file"),
             Column("where", "位置", "where"), Column("resource", "资源", "resource"),
             Column("element", "元素", "element"), Column("reason", "原因", "reason"))
-LISTED = (Column("id", "记录", "record"), Column("type", "类型", "type"), Column("version", "版本", "version"),
+LISTED = (Column("id", "病历记录", "record"), Column("type", "类型", "type"), Column("version", "版本", "version"),
           Column("dates", "日期", "dates"), Column("codes", "编码", "codes"), Column("labels", "标签", "labels"),
           Column("subject", "主体", "subject"))
-BATCHES = (Column("number", "批次", "batch"), Column("count", "记录数", "records"), Column("at", "时间", "at"),
+BATCHES = (Column("number", "批次", "batch"), Column("count", "病历记录数", "records"), Column("at", "时间", "at"),
            Column("root", "根哈希", "root"))
 
 
@@ -98,7 +98,7 @@ def list_(ctx: typer.Context, as_: As, subject: Annotated[str | None, Option("--
         show.rows(call, LISTED, [_listed(holder, owner, record) for owner, record in page[:limit]])
         if len(page) > limit:
             last = page[limit - 1][1].shelved.id
-            call.say(f"还有更多:--after {last}", f"There are more: --after {last}")
+            call.say(f"还有更多：--after {last}", f"There are more: --after {last}")
 
 
 def _owners(home: Home, organisation: Organisation) -> list[Id]:
@@ -138,7 +138,7 @@ def show_(ctx: typer.Context, record: Annotated[str, Argument(metavar="RECORD")]
             raise Usage(CliCode.ID_AMBIGUOUS, f"{record}: {len(found)}")
         owner, one = found[0]
         resource = _verified(holder, owner, one)
-        call.say(f"与账本一致:批次 {one.batch.number},版本 {one.shelved.version}。",
+        call.say(f"与账本一致：批次 {one.batch.number}，版本 {one.shelved.version}。",
                  f"True to the ledger: batch {one.batch.number}, version {one.shelved.version}.")
         show.as_json({**_listed(holder, owner, one), "resource": json.loads(resource)})
 

@@ -36,7 +36,8 @@ NAMES_ZH = {
     "INVITED": "待接纳", "ACTIVE": "有效", "SUSPENDED": "已暂停",
     "ADMIT": "接纳", "SUSPEND": "暂停", "REINSTATE": "恢复",
     "PHYSICIAN": "医生", "NURSE": "护士", "PHARMACIST": "药师", "PSYCHIATRIST": "精神科医生",
-    "CLAIMS_OFFICER": "理赔员", "AUDITOR": "审计员", "SERVICE": "系统", "ERROR": "错误", "WARNING": "提示",
+    "CLAIMS_OFFICER": "理赔员", "AUDITOR": "审计员", "SERVICE": "服务",
+    "OWN": "本人保管", "SERVER": "机构代管", "PERMIT": "允许", "DENIED": "拒绝", "ERROR": "错误", "WARNING": "提示",
 }
 
 
@@ -68,7 +69,7 @@ def rows(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
     elif call.output is Output.CSV:
         _csv([column.key for column in columns], [[item.get(column.key) for column in columns] for item in items])
     elif not items:
-        call.say("(没有)", "(none)")
+        call.say("（没有）", "(none)")
     else:
         _table(call, [call.words(column.zh, column.en) for column in columns],
                [[_cell(item.get(column.key), call) for column in columns] for item in items])
@@ -159,7 +160,7 @@ def _cell(value: Any, call: Call) -> str:
     if isinstance(value, Enum) and call.lang == "zh":
         return NAMES_ZH.get(value.name, value.name.lower())
     if isinstance(value, list | tuple):
-        return ", ".join(_cell(inner, call) for inner in value)
+        return call.words("、", ", ").join(_cell(inner, call) for inner in value)
     return printable(str(_plain(value)))
 
 

@@ -22,12 +22,12 @@ app = typer.Typer(no_args_is_help=True)
 
 LISTED = (Column("subject", "主体", "subject"), Column("name", "姓名", "name"),
           Column("birth_date", "出生日期", "born"), Column("claimed", "已认领", "claimed"),
-          Column("records", "记录数", "records"))
+          Column("records", "病历记录数", "records"))
 PUBLIC = (Column("subject", "主体", "subject"), Column("holder", "持有方", "holder"),
           Column("registered", "登记于", "registered"), Column("claimed", "已认领", "claimed"),
           Column("claimed_at", "认领于", "claimed at"), Column("batches", "批次数", "batches"),
-          Column("records", "记录数", "records"))
-CODE = (Column("code", "一次性代码", "one-time code"), Column("subject", "主体", "subject"),
+          Column("records", "病历记录数", "records"))
+CODE = (Column("code", "认领码", "one-time code"), Column("subject", "主体", "subject"),
         Column("until", "有效至", "valid until"))
 CLAIMED = (Column("subject", "主体", "subject"), Column("holder", "持有方", "holder"), Column("label", "标签", "label"))
 
@@ -85,7 +85,7 @@ def code(ctx: typer.Context, subject: SubjectArgument) -> None:
         issued = claim_codes.issue(home.holder_of(found), found)
         until = Time(home.node.now_ms() + CLAIM_CODE_MS)
         minutes = CLAIM_CODE_MS // MS_PER_MINUTE
-        call.say(f"请当面交给本人。{minutes} 分钟内有效,只能用一次。",
+        call.say(f"请当面交给本人。{minutes} 分钟内有效，只能用一次。",
                  f"Hand it over in person. It is good for {minutes} minutes, once.")
         show.one(call, CODE, {"code": issued, "subject": found, "until": until})
 
@@ -101,6 +101,6 @@ def claim(ctx: typer.Context, subject: SubjectArgument, wallet: WalletFile,
         (_, row), = home.node.rows(subjects.SUBJECTS, found)
         holder = names.Directory(home, call.lang).member(row.holder)
         patient.claim(home.door(found), row.holder, found, code, label=holder[:80] if label is None else label)
-        call.say("现在只有您的钱包能授权查看这些记录。",
+        call.say("现在只有您的钱包能授权查看这些病历记录。",
                  "From now on only your wallet can permit anyone to see these records.")
         show.one(call, CLAIMED, {"subject": found, "holder": holder, "label": holder if label is None else label})
