@@ -1,5 +1,9 @@
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from xinglin.base.check import (
     NotUnderstood,
     NotVerified,
 )
-from xinglin.cli import entry, errors
+from xinglin.cli import entry, errors, files
 from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.words import entries, number_of
 from xinglin.home import Home, HomeCode, NewOrganisation
@@ -107,31 +111,28 @@ def test_a_bug_is_a_short_message_and_never_a_traceback(
         entry.main(["version"])
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="what a process waits for is read from /proc")
 def test_an_interrupt_is_130(tmp_path: Path) -> None:
-    import signal
-    import subprocess
-    import sys
-    shell = Shell(tmp_path)
-    waiting = subprocess.Popen([sys.executable, "-c", "import sys; print('up', flush=True); "
-                                "from xinglin.cli import main; sys.exit(main(['verify', '-']))"],
-                               env=shell.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert waiting.stdout and waiting.stdin
-    waiting.stdout.readline()
-    while _state(waiting.pid) != "S":
-        pass
+    script = "import sys; from xinglin.cli import main; print('up', flush=True); sys.exit(main(['verify', '-']))"
+    waiting = subprocess.Popen([sys.executable, "-c", script], env=Shell(tmp_path).env, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert waiting.stdout and waiting.stdout.readline() == b"up\n"
+    wait_until_it_reads(waiting.pid)
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=60)
     assert waiting.returncode == 130 and b"Traceback" not in err
 
 
-def _state(pid: int) -> str:
-    """Of a process: S when it waits (for its input)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def wait_until_it_reads(pid: int) -> None:
+    """Until the process sleeps, waiting for its input; a minute is too long."""
+    for _ in range(600):
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S":
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to read")
 
 
 def test_a_reader_that_goes_away_gets_no_traceback(tmp_path: Path) -> None:
-    import subprocess
-    import sys
     shell = Shell(tmp_path)
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m xinglin --help | head -1"], env=shell.env,
                           capture_output=True, text=True, check=True)
@@ -150,7 +151,6 @@ def test_a_home_in_use_says_so_with_a_next_step(tmp_path: Path) -> None:
 
 
 def test_a_file_that_exists_is_not_written_over_unasked(tmp_path: Path) -> None:
-    from xinglin.cli import files
     file = tmp_path / "a" / "b"
     files.write(file, b"one", over=False)
     with pytest.raises(Usage) as refused:
