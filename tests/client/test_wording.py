@@ -20,7 +20,7 @@ def test_the_sentence_says_who_what_why_and_until_when() -> None:
         "I permit West (anyone of its staff) to see my laboratory results and medications held at East, for treatment, "
         "until 2027-01-15 08:00 UTC. What is marked sensitive is left out. I can take this back at any time.")
     assert wording.sentence(TERMS, "zh") == (
-        "我允许West(其任何人员)为治疗查看我在East的化验结果、用药,有效期至 2027-01-15 08:00 UTC。"
+        "我允许West（其任何工作人员）为治疗查看我在East的化验结果、用药，有效期至 2027-01-15 08:00 UTC。"
         "标为敏感的内容不在其内。我可以随时撤回。")
 
 
@@ -28,7 +28,7 @@ def test_the_sentence_names_a_person_a_role_and_what_is_sensitive() -> None:
     named = wording.sentence(TERMS._replace(person="Dr Chen", labels=wording.labels_named("PSY")), "en")
     assert "(Dr Chen)" in named and "(psychiatry)" in named and "|" not in named
     roles = wording.sentence(TERMS._replace(roles=(Role.NURSE, Role.PHYSICIAN)), "zh")
-    assert "(护士、医生)" in roles
+    assert "（护士、医生）" in roles
 
 
 @pytest.mark.parametrize("words", [PURPOSES, CLASSES, LABELS, ROLES])

@@ -1,27 +1,47 @@
-"""The story holds on the shipped sample, on SM3, on NDJSON; and each check of it bites."""
+"""The story holds on the shipped sample, on SM3, on NDJSON; each check of it bites; what it prints works."""
 
-import base64
 import json
 import re
-from collections.abc import Iterator
+import shlex
+import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from cli.command import Shell
 from xinglin.base.check import Failed
-from xinglin.demo import NOTES, by_hand, leak, run, story
-from xinglin.demo.cast import STEPS
+from xinglin.demo import NOTES, by_hand, run, story
+from xinglin.demo.cast import PASSPHRASE, STEPS
+from xinglin.demo.story import Story
 from xinglin.holder.fhir import Source, json_text, read_sample
+from xinglin.home import Home
 from xinglin.modules.decision import ScopeItem
 
 STARTED_MS = 1_790_000_000_000
+COLUMNS = 100
+DENIED = 4                         # the exit status of a request that is
+
+
+class Played(NamedTuple):
+    folder: Path                   # with home and config
+    said: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The whole story, once; a test that goes on with it takes a copy."""
+    shell = Shell(tmp_path_factory.mktemp("played"))
+    return Played(shell.folder, shell.json("demo", "--check", "--home", shell.home))
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[story.Story]:
-    found = story.found(tmp_path / "home", None, STARTED_MS)
-    yield found
-    found.home.close()
+def shell(played: Played, tmp_path: Path) -> Shell:
+    """At the home that the demo left."""
+    shutil.copytree(played.folder, tmp_path / "user")
+    shell = Shell(tmp_path / "user")
+    shell.env["XINGLIN_PASSPHRASE"] = PASSPHRASE
+    return shell
 
 
 def test_every_step_is_told_in_both_languages_and_in_order() -> None:
@@ -30,18 +50,51 @@ def test_every_step_is_told_in_both_languages_and_in_order() -> None:
         assert all((told.zh, told.en, told.proves_zh, told.proves_en))
 
 
-def test_the_story_holds_on_the_shipped_sample_and_says_so_in_json(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("XINGLIN_CONFIG", str(tmp_path / "config"))
-    assert run(tmp_path / "home", None, check=True, as_json=True, lang="en") == 0
-    said = json.loads(capsys.readouterr().out)
+def test_the_story_holds_on_the_shipped_sample_and_says_so_in_json(played: Played) -> None:
+    said = played.said
     assert said["patients"] == 6 and said["resources"] > 1_614 and said["transactions"] > 30
     assert [step["name"] for step in said["steps"]] == list(STEPS)
     assert all(step["ok"] for step in said["steps"])
 
-    assert (tmp_path / "home" / NOTES).exists()
-    assert run(tmp_path / "home", None, check=False, as_json=False, lang="zh") == 0, "a second start keeps the home"
-    assert by_hand(tmp_path / "home", "zh") in capsys.readouterr().out
+
+def test_a_second_start_keeps_the_home(played: Played, capsys: pytest.CaptureFixture[str]) -> None:
+    home = played.folder / "home"
+    before = (home / NOTES).read_bytes()
+    assert run(home, None, check=False, as_json=False, lang="zh") == 0
+    assert by_hand(home, "zh") in capsys.readouterr().out
+    assert (home / NOTES).read_bytes() == before
+
+
+def commands(text: str) -> list[tuple[str, int]]:
+    """Each command by itself, and the exit status that the line above it promises."""
+    found, promised = [], 0
+    for line in text.replace("\\\n", "").splitlines():
+        if line.startswith("#"):
+            promised = DENIED if "denied" in line else 0
+        elif line.startswith("xinglin "):
+            found.append((line, promised))
+    return found
+
+
+def test_every_command_that_the_demo_prints_does_what_it_says(shell: Shell) -> None:
+    assert by_hand(shell.home, "en").count("xinglin ") == by_hand(shell.home, "zh").count("xinglin ") > 20
+    blanks = {}
+    for line, promised in commands(by_hand(shell.home, "en")):
+        for blank, value in blanks.items():
+            line = line.replace(blank, value)
+        words = shlex.split(line.replace("$XINGLIN_HOME", str(shell.home)))[1:]
+        done = shell.run(*words, "--json")
+        assert done.code == promised, f"{line}: {done.err}"
+        if words[:2] == ["subject", "code"]:
+            blanks["CODE"] = done.json["code"]
+        if words[:2] == ["consent", "list"]:
+            blanks["GRANT"] = next(one["grant"] for one in done.json if one["status"] == "live")
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_what_the_demo_prints_to_repeat_fits_a_terminal(played: Played, lang: str) -> None:
+    lines = by_hand(played.folder / "home", lang).splitlines()
+    assert not [line for line in lines if len(line) > COLUMNS and not line.startswith("export")]
 
 
 def test_the_story_holds_on_bulk_ndjson_of_one_file_per_type(tmp_path: Path) -> None:
@@ -75,31 +128,19 @@ def test_the_story_holds_on_a_network_whose_genesis_names_sm3(tmp_path: Path) ->
         found.home.close()
 
 
-def test_a_canary_outside_the_vault_fails_the_story(told: story.Story) -> None:
-    for name, act in story.ORDER:
-        if name == "no-personal-data":
-            break
-        act(told)
-    (told.home.path / "stray.log").write_text(f"debug: {told.canaries[0]}")
-    with pytest.raises(Failed, match="hits"):
-        story.search_for_people(told)
+def test_a_canary_outside_the_vault_fails_the_story(shell: Shell) -> None:
+    with Home.open(shell.home) as home:
+        told = Story(home, None, canaries=["canary-1234"])
+        assert "0 hits" in story.search_for_people(told).en
+        (home.path / "stray.log").write_text(f"debug: {told.canaries[0]}")
+        with pytest.raises(Failed, match="hits"):
+            story.search_for_people(told)
 
 
-def test_a_grant_that_opens_more_fails_the_story(told: story.Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    story.import_records(told)
-    story.claim(told)
+def test_a_grant_that_opens_more_fails_the_story(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     wider = (*story.SCOPE, ScopeItem(data_class="Immunization", id=""), ScopeItem(data_class="Procedure", id=""))
     monkeypatch.setattr(story, "SCOPE", wider)
-    with pytest.raises(Failed, match="outside the grant"):
-        story.grant_and_read(told)
-
-
-def test_leaks_are_found_in_every_spelling(tmp_path: Path) -> None:
-    name = "Trish512 Feest103"
-    spellings = {"utf-8": name.encode(), "hex": name.encode().hex().encode(),
-                 "base64": base64.b64encode(b"xy" + name.encode() + b"z")}
-    for spelling, data in spellings.items():
-        file = tmp_path / spelling
-        file.write_bytes(b"\x00\x01" + data + b"\xff")
-        assert {hit.spelling for hit in leak.search([file], [name])} == {spelling}
-    assert not leak.search([tmp_path / "hex"], ["Somebody Else"])
+    with Home.open(shell.home) as home:
+        subject = bytes.fromhex(json.loads((shell.home / NOTES).read_text())["subject"])
+        with pytest.raises(Failed, match="outside the grant"):
+            story.grant_and_read(Story(home, None, at_harbour=subject))

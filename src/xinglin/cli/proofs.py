@@ -107,7 +107,8 @@ def _signed(accounts: list[tuple[str, str]], lang: Lang) -> str:
     if lang == "zh":
         said = [f"{one[:8]}..（{show.NAMES_ZH[custody]}）" for one, custody in accounts]
         return "签名账户（密钥保管）：" + "、".join(said)
-    return "signed by accounts (key custody): " + ", ".join(f"{one[:8]}.. ({custody.lower()})" for one, custody in accounts)
+    said = [f"{one[:8]}.. ({custody.lower()})" for one, custody in accounts]
+    return "signed by accounts (key custody): " + ", ".join(said)
 
 
 def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:

@@ -110,8 +110,8 @@ def sentence(terms: Terms, lang: str) -> str:
     until = datetime.fromtimestamp(terms.until_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     sensitive = label_words(terms.labels, lang)
     if lang == "zh":
-        also = f"其中包括标为敏感的内容({sensitive})。" if sensitive else "标为敏感的内容不在其内。"
-        return (f"我允许{terms.grantee}({who or '其任何人员'})为{why}查看我在{terms.holder}的{what},"
+        also = f"其中包括标为敏感的内容（{sensitive}）。" if sensitive else "标为敏感的内容不在其内。"
+        return (f"我允许{terms.grantee}（{who or '其任何工作人员'}）为{why}查看我在{terms.holder}的{what}，"
                 f"有效期至 {until}。{also}我可以随时撤回。")
     also = f"This includes what is marked sensitive ({sensitive})." if sensitive else \
         "What is marked sensitive is left out."

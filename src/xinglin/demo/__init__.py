@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xinglin.client import pins
-from xinglin.demo.cast import DOCTOR, PASSPHRASE, STEPS, WALLET
+from xinglin.demo.cast import DOCTOR, HARBOUR, INSURER, PASSPHRASE, STEPS, WALLET, XINGLIN
 from xinglin.demo.story import Step, Story, found, play
 
 NOTES = "demo.json"                # in the home: what the commands by hand need to know
+SHORT_ID = 8                       # hex digits: enough to tell a demo's few subjects apart
 
 
 def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lang: str) -> int:
@@ -60,7 +61,7 @@ def _note(story: Story) -> None:
 
 
 def _kept(home: Path, lang: str) -> str:
-    return (f"演示已在 {home} 中。要重新开始,请换一个 --home,或先移走这个文件夹。" if lang == "zh" else
+    return (f"演示已在 {home} 中。要重新开始，请换一个 --home，或先移走这个文件夹。" if lang == "zh" else
             f"The demo is in {home} already. To start afresh name another --home, or move this folder away.")
 
 
@@ -75,8 +76,8 @@ def _colour(text: str, code: str) -> str:
 def _intro(story: Story, lang: str) -> str:
     names = "  ".join(one.name(lang) for one in story.home.organisations())
     head = "杏林 Xinglin" if lang == "zh" else "Xinglin 杏林"
-    simulated = "模拟时间,由一个运营者运行" if lang == "zh" else "simulated time, run by a single operator"
-    return f"{_colour(head, '1')}  {story.home.node.chain}  ({simulated})\n{names}\n"
+    simulated = "（模拟时间，由一个运营者运行）" if lang == "zh" else "  (simulated time, run by a single operator)"
+    return f"{_colour(head, '1')}  {story.home.node.chain}{simulated}\n{names}\n"
 
 
 def _told(step: Step, lang: str) -> str:
@@ -92,7 +93,7 @@ def _told(step: Step, lang: str) -> str:
 def _end(story: Story, held: bool, transactions: int, seconds: float, lang: str) -> str:
     if lang == "zh":
         result = "全部成立" if held else "有一步不成立"
-        return (f"\n{result}:{story.patients} 位患者,{story.resources} 份资源,{transactions} 笔结果,"
+        return (f"\n{result}：{story.patients} 位患者，{story.resources} 份资源，{transactions} 笔结果，"
                 f"{seconds:.1f} 秒")
     result = "Every step held" if held else "A step did not hold"
     return (f"\n{result}: {story.patients} patients, {story.resources} resources, {transactions} outcomes, "
@@ -100,42 +101,44 @@ def _end(story: Story, held: bool, transactions: int, seconds: float, lang: str)
 
 
 def by_hand(home: Path, lang: str) -> str:
-    """The commands that repeat each step on this home."""
+    """The commands that repeat each step on this home; CODE and GRANT are for the reader to fill in."""
     notes = json.loads((home / NOTES).read_text())
-    subject, other = notes["subject"], notes["other_subject"]
-    wallet = home / "wallets" / f"{WALLET}.wallet"
-    second = wallet.with_stem("second")
+    subject, other = notes["subject"][:SHORT_ID], notes["other_subject"][:SHORT_ID]
 
     def said(zh: str, en: str) -> str:
         return f"# {zh if lang == 'zh' else en}"
 
-    request = f"xinglin access request --as {DOCTOR} --subject {subject} --scope laboratory --purpose TREAT --reason visit"
-    return "\n".join(("", said("逐步手动重复:", "Repeat each step by hand:"),
+    def request(scope: str) -> str:
+        return (f"xinglin access request --as {DOCTOR} --subject {subject} \\\n"
+                f"    --scope {scope} --purpose TREAT --reason visit")
+
+    mine = f"--wallet {WALLET} --subject {HARBOUR}"
+    return "\n".join((
+        "", said("逐步手动重复：", "Repeat each step by hand:"),
         f"export XINGLIN_HOME={home} XINGLIN_PASSPHRASE={PASSPHRASE}",
-        "xinglin member list", "xinglin subject list --as harbour",
-        said("1 再次导入:没有变化的会跳过,另一家医院的患者是新的",
+        "xinglin member list", f"xinglin subject list --as {HARBOUR}",
+        said("1 再次导入：没有变化的会跳过，另一家医院的患者是新的",
              "1 import again: what has not changed is skipped, the other hospital's patients are new"),
-        f"xinglin record import {notes['data'] or '--sample'} --as harbour",
-        said("2 认领另一位患者:在柜台领码,用钱包认领", "2 claim another patient: a code at the counter, then the wallet"),
-        f"xinglin key new --wallet {second}", f"xinglin subject code {other}",
-        f"xinglin subject claim {other} --wallet {second} --code CODE",
-        said("3 医生请求:拒绝(退出码 4)", "3 the doctor asks: denied (exit 4)"), request,
-        said("4 授权,再请求", "4 grant, then ask again"),
-        f"xinglin consent grant --wallet {wallet} --subject {subject} --to xinglin --scope laboratory "
-        "--scope medications --purpose TREAT --days 30 --yes",
-        f"{request} -o received",
-        said("5 精神科记录:拒绝", "5 the psychiatric note: denied"),
-        request.replace("--scope laboratory", "--scope DocumentReference"),
-        said("6 谁来看过,以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
-        f"xinglin access list --wallet {wallet} --subject {subject}",
-        f"xinglin access prove --wallet {wallet} --subject {subject} -o history.proof", "xinglin verify history.proof",
-        said("7 撤回(GRANT 见列表)", "7 take it back (GRANT from the list)"),
-        f"xinglin consent list --wallet {wallet}", f"xinglin consent revoke GRANT --wallet {wallet}",
+        f"xinglin record import {notes['data'] or '--sample'} --as {HARBOUR}",
+        said("2 认领另一位患者：在窗口领码，用钱包认领",
+             "2 claim another patient: a code at the counter, then the wallet"),
+        "xinglin key new --wallet $XINGLIN_HOME/wallets/second.wallet", f"xinglin subject code {other}",
+        f"xinglin subject claim {other} --wallet second --code CODE",
+        said("3 医生请求：拒绝（退出码 4）", "3 the doctor asks: denied (exit 4)"), request("laboratory"),
+        said("4 授权，再请求", "4 grant, then ask again"),
+        f"xinglin consent grant {mine} --to {XINGLIN} \\\n"
+        "    --scope laboratory --scope medications --purpose TREAT --days 30 --yes",
+        f"{request('laboratory')} -o received",
+        said("5 精神科文书：拒绝（退出码 4）", "5 the psychiatric note: denied (exit 4)"), request("DocumentReference"),
+        said("6 谁来看过，以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
+        f"xinglin access list {mine}", f"xinglin access prove {mine} -o history.proof", "xinglin verify history.proof",
+        said("7 撤回（GRANT 见列表）", "7 take it back (GRANT from the list)"),
+        f"xinglin consent list --wallet {WALLET}", f"xinglin consent revoke GRANT --wallet {WALLET}",
         said("8 让日子过去", "8 let days pass"), "xinglin clock advance --days 31",
-        said("10 取一份回执,离线验证", "10 take a receipt and verify it offline"),
+        said("10 取一份回执，离线验证", "10 take a receipt and verify it offline"),
         f"xinglin trace {notes['grant_tx']} -o receipt", "xinglin verify receipt",
         said("11 没有给保险公司的授权", "11 no consent to the insurer"),
-        f"xinglin consent absent --subject {subject} --to insurer -o absent.proof", "xinglin verify absent.proof"))
+        f"xinglin consent absent --subject {subject} --to {INSURER} -o absent.proof", "xinglin verify absent.proof"))
 
 
 __all__ = ["by_hand", "run"]

@@ -170,7 +170,7 @@ def import_records(story: Story) -> Held:
     refused(lambda: patient.grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN),
                                   scope=SCOPE, purposes=("TREAT",), hours=24, labels=(), wording="-", language="en"),
             KernelCode.SIGNER_UNKNOWN)
-    return Held(f"{story.patients} 位患者,{story.resources} 份资源",
+    return Held(f"{story.patients} 位患者，{story.resources} 份资源",
                 f"{story.patients} patients, {story.resources} resources", tx)
 
 
@@ -189,7 +189,7 @@ def claim(story: Story) -> Held:
     check(not set(first["signers"]) & set(second["signers"]), "the two claims share no signer")
     check(patient.key(story.at_harbour).public != patient.key(story.at_xinglin).public, "the two keys differ")
     one, other = story.at_harbour.hex()[:8], story.at_xinglin.hex()[:8]
-    return Held(f"主体 {one}.. 和 {other}..,相隔数小时", f"subjects {one}.. and {other}.., hours apart",
+    return Held(f"主体 {one}.. 和 {other}..，相隔数小时", f"subjects {one}.. and {other}.., hours apart",
                 bytes.fromhex(first["tx"]))
 
 
@@ -218,7 +218,8 @@ def grant_and_read(story: Story) -> Held:
     check(not outside, f"nothing outside the grant arrived: {outside}")
     wanted = {"laboratory", "medications"} <= {name for one in records for name in one.head.classes}
     check(wanted, "both granted classes arrived")
-    return Held(f"{len(records)} 份记录,每一部分都已核对", f"{len(records)} records, each part verified", sent.tx_id)
+    return Held(f"{len(records)} 份病历记录，每一部分都已核对",
+                f"{len(records)} records, each part verified", sent.tx_id)
 
 
 def ask_for_the_note(story: Story) -> Held:
@@ -231,7 +232,7 @@ def ask_for_the_note(story: Story) -> Held:
         error = refused(partial(asking.fetch, node, peer, asked, 0), HolderCode.NOT_AVAILABLE)
         seen.append((str(error), asked.answer is not None and asked.answer.parts_root))
     check(seen[0] == seen[1], "withheld and absent are the same words")
-    return Held("无法提供:请向患者申请", "not available: ask the patient", withheld.tx)
+    return Held("无法提供：请向患者申请", "not available: ask the patient", withheld.tx)
 
 
 def list_and_prove(story: Story) -> Held:
@@ -247,7 +248,7 @@ def list_and_prove(story: Story) -> Held:
     (story.home.path / "history.proof").write_bytes(history.file)
     permitted = sum(isinstance(entry, access.Answered) and entry.decision is access.Decision.PERMIT
                     for entry in history.entries)
-    return Held(f"共 {len(history.entries)} 条,允许 {permitted} 条;漏掉任何一条都会被发现",
+    return Held(f"共 {len(history.entries)} 条，允许 {permitted} 条；漏掉任何一条都会被发现",
                 f"{len(history.entries)} entries, {permitted} permitted; any one left out is noticed")
 
 
@@ -260,7 +261,7 @@ def revoke(story: Story) -> Held:
         refused(partial(asking.fetch, node, peer, under_way, page), HolderCode.NOT_AVAILABLE)
     asked = story.ask(SCOPE)
     check(asked.denied == consent.Refusal.GRANT_NOT_FOUND.value, "the next request is denied")
-    return Held(f"{pages} 页中已读 1 页;之后一页也读不到",
+    return Held(f"{pages} 页中已读 1 页；之后一页也读不到",
                 f"page 1 of {pages} had been read; no further one", sent.tx_id)
 
 
@@ -288,7 +289,7 @@ def search_for_people(story: Story) -> Held:
         hits = leak.search(searched, strings)
         size = sum(file.stat().st_size for file in searched)
     check(not hits, f"{len(hits)} hits, the first in {hits[0].file.name} as {hits[0].spelling}" if hits else "")
-    return Held(f"{len(strings)} 个字符串、三种写法,{len(searched)} 个文件、{size:,} 字节:0 处",
+    return Held(f"{len(strings)} 个字符串、三种写法，{len(searched)} 个文件、{size:,} 字节：0 处",
                 f"{len(strings)} strings in three spellings, {len(searched)} files, {size:,} bytes: 0 hits")
 
 
@@ -317,7 +318,7 @@ def verify_the_receipt(story: Story) -> Held:
             check(code == (0 if sample == "good" else 5), f"{sample}: exit {code} {words}")
             reasons.append(words)
     check(len(set(reasons)) == len(reasons), "each reason is its own")
-    return Held("完好的通过;改动、截断、别的网络的各有各的原因",
+    return Held("完好的通过；改动、截断、别的网络的各有各的原因",
                 "good passes; changed, cut and foreign fail, each with its reason")
 
 
