@@ -140,7 +140,7 @@ def errors_page() -> str:
         "# Errors 错误\n",
         "Every code, in order of precedence within its room: what happened, why, what next. "
         "In a terminal: `xinglin explain XL-0204`.\n",
-        "每个代码按所在部分的优先次序列出:发生了什么、为什么、怎么办。终端中可用 `xinglin explain XL-0204`。\n",
+        "每个代码按所在部分的优先次序列出：发生了什么、为什么、怎么办。终端中可用 `xinglin explain XL-0204`。\n",
     ]
     for shown, entry in words().items():
         parts.append(f'## <a id="{shown.lower()}"></a>{shown} {entry["name"]}\n')
@@ -156,7 +156,7 @@ def cli_page(lang: Lang) -> str:
     head = {
         "en": "# Command line\n\nData goes to stdout, all else to stderr. The options of `xinglin` itself may stand "
               "anywhere in the line.\n",
-        "zh": "# 命令行\n\n数据输出到标准输出,其余输出到标准错误。`xinglin` 自身的选项可以写在命令行的任何位置。\n",
+        "zh": "# 命令行\n\n数据输出到标准输出，其余输出到标准错误。`xinglin` 自身的选项可以写在命令行的任何位置。\n",
     }
     parts = [MADE_BY.format("src/xinglin/cli"), head[lang]]
     for path, command in parser.commands(parser.build(lang)):
@@ -172,7 +172,7 @@ def parameter(found: Any, lang: Lang) -> str:
         return ""
     argument = found.param_type_name == "argument"
     name = found.metavar or found.name.upper() if argument else " / ".join((*found.opts, *found.secondary_opts))
-    needed = {"en": " (required)", "zh": "(必填)"}[lang] if found.required else ""
+    needed = {"en": " (required)", "zh": "（必填）"}[lang] if found.required else ""
     return f"- `{name}`{needed} {found.help}".rstrip() + "\n"
 
 

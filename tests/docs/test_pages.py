@@ -14,6 +14,7 @@ from xinglin.demo.cast import STEPS
 PAGES = ["README.md", "README.zh-CN.md", "docs/tutorial/patient.md", "docs/tutorial/patient.zh.md",
          "docs/tutorial/hospital.md", "docs/tutorial/hospital.zh.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE = re.compile(r"(?<![\w/.])((?:tests|examples|src|docs)/[\w/*.-]*[\w*])")
 STEP = re.compile(r"`([\w/]+\.py):(\w+)`")
 
 
@@ -106,7 +107,19 @@ def test_the_picture_tells_every_step_as_the_demo_tells_it_today(lang: str, name
     assert "✕" not in drawn and "http" not in drawn
 
 
-def test_tests_named_by_the_pages_on_threats_and_standards_exist() -> None:
-    for page in ("docs/threats.md", "docs/standards.md"):
-        for path in re.findall(r"`((?:tests|examples|src)/[\w/.*]+)`", text_of(ROOT / page)):
-            assert list(ROOT.glob(path)), f"{page} names {path}"
+def not_there(text: str) -> list[str]:
+    """Files and folders of ours that a text names and that do not exist; * stands for some."""
+    return [name for name in FILE.findall(text) if not any(ROOT.glob(name))]
+
+
+def test_every_file_of_ours_that_a_page_or_a_docstring_names_exists() -> None:
+    found = [f"{path.relative_to(ROOT)}: {name}" for path in committed()
+             if path.suffix == ".md" or (path.suffix == ".py" and path.is_relative_to(SOURCE))
+             for name in not_there(text_of(path))]
+    assert not found, "\n".join(found)
+
+
+def test_a_planted_name_of_no_file_is_caught() -> None:
+    assert not_there("`tests/base/test_nothing.py`, `tests/*/nothing.py`") == [
+        "tests/base/test_nothing.py", "tests/*/nothing.py"]
+    assert not not_there("`tests/tidy/*.py`, docs/spec/vault.md; `docs/adr/`, http://example.org/docs/x.md")

@@ -32,8 +32,11 @@ def rendered(error: Exception, lang: Lang, as_json: bool) -> str:
         return json.dumps({"code": words.shown, "name": words.name, "what": words.what, "cause": words.cause,
                            "fix": words.fix, "detail": detail}, ensure_ascii=False)
     said = printable(detail)
-    about = "" if not said else f"({said})" if lang == "zh" else f" ({said})"
-    return f"{words.shown} {words.name}: {words.what}{about}\n  {words.cause}\n  → {words.fix}"
+    if lang == "zh":
+        head = f"{words.shown} {words.name}：{words.what}" + (f"（{said}）" if said else "")
+    else:
+        head = f"{words.shown} {words.name}: {words.what}" + (f" ({said})" if said else "")
+    return f"{head}\n  {words.cause}\n  → {words.fix}"
 
 
 def _told(error: Exception, lang: Lang) -> tuple[int, str]:

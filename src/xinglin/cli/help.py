@@ -80,7 +80,7 @@ def rendered(ctx: Any, lang: Lang) -> str:
 
 
 def _section(name: str, lines: list[str], lang: Lang) -> str:
-    return "\n".join([HEADS[name][0 if lang == "zh" else 1] + (":" if lang == "zh" else ":"), *lines]) if lines else ""
+    return "\n".join([f"{HEADS[name][0]}：" if lang == "zh" else f"{HEADS[name][1]}:", *lines]) if lines else ""
 
 
 def _usage(argument: Any) -> str:

@@ -50,7 +50,9 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
 
 def _outcome(code: int, lang: Lang) -> str:
     words = words_of(code, lang)
-    return f"XL-{code:04d}" if words is None else f"{words.shown} {words.name}: {words.what}"
+    if words is None:
+        return f"XL-{code:04d}"
+    return f"{words.shown} {words.name}" + ("：" if lang == "zh" else ": ") + words.what
 
 
 def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],

@@ -115,7 +115,7 @@ def by_hand(home: Path, lang: str) -> str:
     mine = f"--wallet {WALLET} --subject {HARBOUR}"
     return "\n".join((
         "", said("逐步手动重复：", "Repeat each step by hand:"),
-        f"export XINGLIN_HOME={home} XINGLIN_PASSPHRASE={PASSPHRASE}",
+        f"export XINGLIN_HOME={home.resolve()} XINGLIN_PASSPHRASE={PASSPHRASE}",
         "xinglin member list", f"xinglin subject list --as {HARBOUR}",
         said("1 再次导入：没有变化的会跳过，另一家医院的患者是新的",
              "1 import again: what has not changed is skipped, the other hospital's patients are new"),
