@@ -10,8 +10,11 @@ import signal
 import threading
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from homes import Home
 from xinglin.base.check import Busy, Failed
@@ -27,11 +30,11 @@ class Ack(NamedTuple):
 
     tx_id: bytes
     height: int
-    index: int
+    index: int  # type: ignore[assignment]  # as in Committed
     leaf: bytes
 
 
-def start(folder: Path, seed: int) -> tuple[multiprocessing.Process, Connection]:
+def start(folder: Path, seed: int) -> tuple[BaseProcess, Connection]:
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["killed"])
     read, write = processes.Pipe(duplex=False)
@@ -41,24 +44,31 @@ def start(folder: Path, seed: int) -> tuple[multiprocessing.Process, Connection]
     return process, read
 
 
-def acknowledged(read: Connection) -> list[Ack]:
-    """All that came through the pipe until the process died; a torn last message was never sent whole."""
+def acknowledged(read: Connection, most: int | None = None) -> list[Ack]:
+    """What came through the pipe until the process died; or so many messages, or until it began to close.
+
+    A torn last message was never sent whole.
+    """
     found: list[Ack] = []
     try:
-        while True:
-            found += [Ack(*one) for one in read.recv()]
+        while most is None or most > 0:
+            message = read.recv()
+            found += [Ack(*one) for one in message]
+            if most is not None:
+                most = most - 1 if message else 0
     except (EOFError, OSError):
         return found
+    return found
 
 
 def run(folder: Path, seed: int, write: Connection) -> None:
     """Order until killed. Small limits, in some of the runs, bring what is rare into every second."""
-    chance = random.Random(seed)
+    chance, limits = random.Random(seed), pytest.MonkeyPatch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if chance.randrange(2):
-        store.STORE_WRITE_BUFFER_BYTES = 128 * 1024           # type: ignore[misc]
-        tree.TREE_JOURNAL_ENTRIES_MIN = 64                    # type: ignore[misc]
-    embedded.BLOCK_TXS_MAX = chance.choice((1, 8, 512))       # type: ignore[misc]
+        limits.setattr(store, "STORE_WRITE_BUFFER_BYTES", 128 * 1024)
+        limits.setattr(tree, "TREE_JOURNAL_ENTRIES_MIN", 64)
+    limits.setattr(embedded, "BLOCK_TXS_MAX", chance.choice((1, 8, 512)))
     home = Home(folder)
     told = threading.Lock()
 
@@ -78,6 +88,8 @@ def run(folder: Path, seed: int, write: Connection) -> None:
         threading.Thread(target=client, args=(number,), daemon=True).start()
     if chance.randrange(4) == 0:
         time.sleep(chance.random() / 10)
+        with told:
+            write.send([])                # it begins to close
         home.node.close()
     signal.pause()
 
@@ -93,7 +105,7 @@ def ack(committed: Committed) -> tuple[bytes, int, int, bytes]:
     return committed.tx_id, committed.height, committed.index, committed.leaf
 
 
-def kill(process: multiprocessing.Process) -> None:
+def kill(process: BaseProcess) -> None:
     """End it and everything that it started."""
     if process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)

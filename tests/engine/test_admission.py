@@ -147,7 +147,7 @@ def test_a_thousand_forgeries_are_refused_and_burn_no_id(one: Home, seed: int) -
     raws = [one.raw(world.register("A.service", f"s{number}")) for number in range(8)]
     raws += [one.raw(world.claim("A.service", f"p{number}")) for number in range(8)]
     raws += [one.raw(*[world.grant(name, "B", f"g{number}") for name in ("mei", "li", "zhao")]) for number in range(8)]
-    forged = []
+    forged: list[bytes] = []
     while len(forged) < 1_000:
         raw = chance.choice(raws)
         forged.append(forgery(raw, [other for other in raws if other != raw], chance))

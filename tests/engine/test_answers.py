@@ -354,9 +354,10 @@ def test_a_question_that_waits_while_the_sync_fails_is_told(one: Home, monkeypat
     monkeypatch.setattr(one.node.engine.ledger.store, "sync", failing_sync)
     future = one.node.submit(one.raw(one.world.register("A.service", "s")))
     syncing.wait(SOON)
-    asked = [one.node.engine.ask(lambda ledger: ledger.height) for _ in range(3)]
+    waiting_all: list[Future[Any]] = [future]
+    waiting_all += [one.node.engine.ask(lambda ledger: ledger.height) for _ in range(3)]
     may_fail.set()
-    for waiting in (future, *asked):
+    for waiting in waiting_all:
         with pytest.raises(Failed, match="DISK_FULL"):
             waiting.result(SOON)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import killed
 from homes import CHECKPOINT_SEED, Home, Replay, home
@@ -218,8 +219,10 @@ def test_a_founding_that_was_cut_off_can_be_done_again(
 
 
 def test_a_manifest_that_no_network_can_be_founded_on_leaves_the_folder_free(tmp_path: Path) -> None:
+    world = World()
+    twice = structs.replace(world.manifest, founders=world.manifest.founders * 2)
     with pytest.raises(NotVerified) as failed:
-        Home(tmp_path / "home", founders=("A", "A"))
+        Node.create(tmp_path / "home", twice, world.modules, "operator", CHECKPOINT_SEED)
     assert failed.value.code is KernelCode.MANIFEST_NOT_VALID
     with home(tmp_path / "home") as one:
         one.furnished()

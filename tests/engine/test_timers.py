@@ -122,6 +122,37 @@ def test_timers_come_before_the_transactions_of_their_block(tmp_path: Path) -> N
         assert len(breaches(one.node)) == 1
 
 
+# -- clocks that misbehave
+
+class Jumping:
+    """A wall clock that someone sets while the node runs."""
+
+    def __init__(self, now_ms: int):
+        self.time_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.time_ms
+
+    def monotonic_ms(self) -> int:
+        return self.time_ms
+
+
+def test_block_time_moves_on_whatever_the_clock_does(tmp_path: Path) -> None:
+    with home(tmp_path / "home", simulated=False) as one:
+        one.furnished()
+        clock = Jumping(one.node.now_ms())
+        one.node.engine.clock = one.node.clock = clock
+        times = []
+        for jump in (0, -5_000, 3_000, -10**12, 0, 10**12, 30_000, -1):
+            clock.time_ms += jump
+            raw = one.world.transaction(one.world.request("B.doctor", "mei"),
+                                        expires_at_ms=max(one.node.ask(lambda ledger: ledger.time_ms),
+                                                          clock.time_ms) + 50_000)
+            times.append(one.node.order(raw).time_ms)
+        assert times == sorted(set(times))
+        one.node.ask(Replay(one.world).follow)
+
+
 # -- the simulated clock
 
 @pytest.mark.parametrize("text", [b"", b"-5", b"+5", b" 12", b"12\n", b"1_000", b"0x10", b"1e3", b"9" * 19, b"\xff",
@@ -172,7 +203,10 @@ def test_simulated_time_moves_wall_and_monotonic_clock_alike(tmp_path: Path) -> 
 
 def test_steps_of_several_threads_all_count(tmp_path: Path) -> None:
     with home(tmp_path / "home") as one:
-        threads = [threading.Thread(target=lambda: [one.node.advance(1) for _ in range(20)]) for _ in range(5)]
+        def advance() -> None:
+            for _ in range(20):
+                one.node.advance(1)
+        threads = [threading.Thread(target=advance) for _ in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -193,7 +193,7 @@ class Embedded:
         with self._queueing:
             put = self._queue.put_in_lane if in_lane else self._queue.put
             room = put(payer, (tx, number))
-        if not room and self._unanswered.pop(number, None):     # else it has just heard of the end
+        if not room and self._unanswered.pop(number, None) is not None:     # else it has just heard of the end
             raise Busy(EngineCode.QUEUE_FULL)
         self._look()
 
