@@ -11,8 +11,11 @@ from docs.examples import Example, environment, examples, missing, run
 from tidy.tree import ROOT, SOURCE, committed, text_of
 from xinglin.demo.cast import STEPS
 
-PAGES = ["README.md", "README.zh-CN.md", "docs/tutorial/patient.md", "docs/tutorial/patient.zh.md",
-         "docs/tutorial/hospital.md", "docs/tutorial/hospital.zh.md"]
+TWINS = {"README.md": "README.zh-CN.md", "docs/tutorial/patient.zh.md": "docs/tutorial/patient.md",
+         "docs/tutorial/hospital.md": "docs/tutorial/hospital.zh.md"}
+# One language of each runs every time, the other before a release; between them their commands are compared.
+PAGES = [*TWINS, *(pytest.param(twin, marks=pytest.mark.release) for twin in TWINS.values())]
+COMMAND = re.compile(r"\bxinglin ([a-z-]+(?: [a-z-]+)?)(.*)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?<![\w/.])((?:tests|examples|src|docs)/[\w/*.-]*[\w*])")
 STEP = re.compile(r"`([\w/]+\.py):(\w+)`")
@@ -44,7 +47,19 @@ def test_every_example_of_a_page_runs_and_prints_what_the_page_shows(
 def test_every_page_with_commands_is_among_those_that_run() -> None:
     marked = {path.relative_to(ROOT).as_posix() for path in committed()
               if path.suffix == ".md" and "<!-- runs:" in text_of(path)}
-    assert marked == set(PAGES)
+    assert marked == {*TWINS, *TWINS.values()}
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """The commands of a page's examples, in order, each with its options."""
+    code = "\n".join(example.code for example in examples(page)).replace("\\\n", "")
+    return [(name, re.findall(r" (-[-a-z]+)", rest)) for name, rest in COMMAND.findall(code)]
+
+
+@pytest.mark.parametrize("page", TWINS)
+def test_a_page_and_its_twin_run_the_same_commands(page: str) -> None:
+    assert commands(ROOT / page)
+    assert commands(ROOT / page) == commands(ROOT / TWINS[page])
 
 
 def test_an_example_that_fails_or_shows_something_else_is_caught(tmp_path: Path) -> None:
