@@ -91,6 +91,12 @@ def test_every_command_that_the_demo_prints_does_what_it_says(shell: Shell) -> N
             blanks["GRANT"] = next(one["grant"] for one in done.json if one["status"] == "live")
 
 
+def test_a_patient_of_two_hospitals_is_offered_them_by_her_own_labels(shell: Shell) -> None:
+    done = shell.run("access", "list", "--wallet", "patient")
+    assert done.code == 2 and "--subject harbour | xinglin" in done.err
+    assert shell.run("access", "list", "--wallet", "patient", "--subject", "harbour").code == 0
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_what_the_demo_prints_to_repeat_fits_a_terminal(played: Played, lang: str) -> None:
     lines = by_hand(played.folder / "home", lang).splitlines()
