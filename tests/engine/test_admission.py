@@ -13,6 +13,8 @@ from xinglin.base import codec
 from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.limits import TX_LONG_WINDOW_MS, TX_WINDOW_MS
 from xinglin.base.units import MS_PER_MINUTE
+from xinglin.engine import embedded
+from xinglin.engine.clock import SimulatedClock
 from xinglin.engine.embedded import Committed
 from xinglin.engine.signatures import Helper, hold
 from xinglin.kernel.codes import KernelCode
@@ -39,6 +41,20 @@ def test_what_has_expired_is_not_let_in(one: Home) -> None:
     raw = one.raw(one.world.register("A.service", "s"), expires_in_ms=60_000)
     one.node.advance(60_000)
     assert refusal(one, raw) is KernelCode.TX_EXPIRED
+
+
+def test_what_expires_while_its_signatures_are_verified_is_not_executed(
+        one: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = one.raw(one.world.register("A.service", "s"))
+    clock = one.node.clock
+    assert isinstance(clock, SimulatedClock)
+
+    def slow_hold(some: list[Check]) -> bool:
+        clock.advance(MS_PER_MINUTE)
+        return hold(some)
+    monkeypatch.setattr(embedded, "hold", slow_hold)
+    assert refusal(one, raw) is KernelCode.TX_EXPIRED
+    assert one.node.ask(lambda ledger: ledger.find(one.world.reader.read(raw).id)) is None
 
 
 def test_an_expiry_further_ahead_than_the_window_is_not_let_in(one: Home) -> None:

@@ -23,7 +23,7 @@ from xinglin.engine.ledger import Ledger
 from xinglin.engine.store import Batch
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
-from xinglin.kernel.tx import NotIncludable
+from xinglin.kernel.tx import NotIncludable, Tx
 from xinglin.node import Node, NodeCode
 
 SOON = 20       # seconds; what takes longer hangs
@@ -165,6 +165,38 @@ def test_submitting_from_many_threads_while_it_closes_leaves_nobody_without_an_a
         assert isinstance(result, Committed | int) or getattr(result, "code", 0) == EngineCode.ENGINE_STOPPED
     one.node = one._open()
     one.node.ask(Replay(one.world).follow)
+
+
+def test_who_is_overtaken_by_the_end_hears_of_it(one: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let in a moment before it and queued a moment after: the executing thread ends in between."""
+    engine, raw = one.node.engine, one.raw(one.world.register("A.service", "s"))
+    read = engine.reader.read
+
+    def slow_read(data: bytes) -> Tx:
+        engine._stop(FULL)
+        ended(one.node)
+        return read(data)
+    monkeypatch.setattr(type(engine.reader), "read", lambda _, data: slow_read(data))
+    with pytest.raises(Failed, match="DISK_FULL"):
+        one.node.submit(raw).result(SOON)
+    assert not engine._unanswered
+
+
+def test_what_comes_while_the_executing_thread_falls_asleep_wakes_it(
+        one: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has seen that there is nothing to do, and has not yet said that it sleeps."""
+    engine, raw = one.node.engine, one.raw(one.world.register("A.service", "s"))
+    futures: list[Future[Committed]] = []
+
+    def submit_now() -> float:
+        if not futures:
+            futures.append(one.node.submit(raw))
+        return embedded.LONGEST_SLEEP_S
+    monkeypatch.setattr(engine, "_until_next_timer", submit_now)
+    engine.wake()
+    while not futures:
+        time.sleep(0.01)
+    assert futures[0].result(SOON).code == 0
 
 
 def test_two_threads_may_close_at_once(one: Home) -> None:
