@@ -35,7 +35,7 @@ BASELINE_SECONDS = 1.0
 WARM_UP_SECONDS = 1.0              # the helper process starts, caches fill; not counted
 RATE_SIGNED_FOR = 0.75             # of libsodium's: so many transactions are signed ahead a second
 FILLING_AT_ONCE = 1_024
-SUBJECTS = 10_000                  # or more, where the pairs do not suffice
+SUBJECTS = 10_000                  # or more, for twice as many pairs as keys
 KEYS_PER_SUBJECT = 2               # its account, its row
 NOTE = "bench.json"                # what of a kept home's pairs is used up
 
@@ -106,8 +106,7 @@ class Bench:
 
     def _create(self, keys: int, fresh: int) -> None:
         pairs = grants.ORGANISATIONS
-        self.subjects = max(min(SUBJECTS, keys // KEYS_PER_SUBJECT), -(-fresh // pairs),
-                            -(-(keys + fresh) // (pairs + KEYS_PER_SUBJECT)))
+        self.subjects = max(min(SUBJECTS, keys // KEYS_PER_SUBJECT), -(-max(2 * keys, fresh) // pairs))
         modules = module_set()
         self.node = Node.create(self._home, grants.manifest(modules), modules,
                                 grants.CHECKPOINT_NAME, grants.checkpoint_seed())

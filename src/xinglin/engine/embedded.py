@@ -257,6 +257,7 @@ class Embedded:
         if self._ended:
             self._answer_rest()
         elif self._sleeping:
+            self._sleeping = False        # once: each further write would hand over the interpreter's lock
             self.wake()
 
     # -- the executing thread
