@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,21 @@ def raising(error: BaseException, after: int = 0) -> Callable[..., Any]:
     return fail
 
 
+@contextmanager
+def held(node: Node) -> Iterator[None]:
+    """The executing thread stands still at a question meanwhile."""
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_: Ledger) -> None:
+        began.set()
+        may_go_on.wait(SOON)
+    asked = node.engine.ask(hold)
+    began.wait(SOON)
+    yield
+    may_go_on.set()
+    asked.result(SOON)
+
+
 def settled(futures: list["Future[Committed]"]) -> list[Committed | BaseException]:
     return [future.exception(SOON) or future.result() for future in futures]
 
@@ -115,8 +131,9 @@ def test_bytes_that_are_no_transaction_are_refused_on_the_spot_and_take_up_nothi
 def test_a_second_copy_of_what_is_under_way_is_told_only_when_the_first_is_durable(one: Home) -> None:
     raw = one.raw(one.world.register("A.service", "s"))
     outlet = Counting()
-    for ticket in range(3):
-        one.node.engine.submit(raw, Waiting(outlet, ticket))
+    with held(one.node):                  # so that all of them are there when the block is made
+        for ticket in range(3):
+            one.node.engine.submit(raw, Waiting(outlet, ticket))
     one.node.close()
 
     first, *others = [result for _, result in outlet.heard]
@@ -230,18 +247,10 @@ def test_a_cancelled_await_disturbs_nobody(one: Home) -> None:
 
 
 def test_a_question_that_was_given_up_is_not_asked(one: Home) -> None:
-    began, may_go_on = threading.Event(), threading.Event()
     asked: list[str] = []
-
-    def hold(_: Ledger) -> None:
-        began.set()
-        may_go_on.wait(SOON)
-    first = one.node.engine.ask(hold)
-    began.wait(SOON)
-    second = one.node.engine.ask(lambda _: asked.append("second"))
-    assert second.cancel()
-    may_go_on.set()
-    first.result(SOON)
+    with held(one.node):
+        second = one.node.engine.ask(lambda _: asked.append("second"))
+        assert second.cancel()
     one.node.ask(lambda _: asked.append("third"))
     assert asked == ["third"]
     with pytest.raises(CancelledError):
@@ -286,19 +295,12 @@ def test_the_queue_being_full_is_said_and_costs_the_others_nothing(one: Home) ->
     one.node.engine._queue = FairQueue(total_max=12, per_payer_max=8)
     raws = many(one, 9)
     other = one.raw(one.world.anchor("B.service", 1))
-    began, may_go_on = threading.Event(), threading.Event()
-
-    def hold(_: Ledger) -> None:
-        began.set()
-        may_go_on.wait(SOON)
-    one.node.engine.ask(hold)
-    began.wait(SOON)
-    futures = [one.node.submit(raw) for raw in raws[:8]]
-    with pytest.raises(Busy) as busy:
-        one.node.submit(raws[8])
-    assert busy.value.code is EngineCode.QUEUE_FULL
-    futures.append(one.node.submit(other))          # of another member
-    may_go_on.set()
+    with held(one.node):
+        futures = [one.node.submit(raw) for raw in raws[:8]]
+        with pytest.raises(Busy) as busy:
+            one.node.submit(raws[8])
+        assert busy.value.code is EngineCode.QUEUE_FULL
+        futures.append(one.node.submit(other))      # of another member
     assert all(isinstance(result, Committed) for result in settled(futures))
     assert one.node.order(raws[8]).code == 0
 
@@ -439,6 +441,16 @@ def test_a_killed_helper_is_done_without_and_replaced(one: Home) -> None:
     more = [one.raw(one.world.anchor("A.service", number)) for number in range(300)]
     assert all(isinstance(result, Committed) for result in settled([one.node.submit(raw) for raw in more]))
     assert helper_of(one.node) != first
+
+
+def test_a_helper_that_dies_now_and_then_is_no_reason_to_stop(one: Home) -> None:
+    for turn in range(2 * embedded.HELPER_DEATHS_MAX):
+        for part in ("a", "b"):             # the first finds it dead, the second is answered by the next one
+            raws = [one.raw(one.world.register("A.service", f"{turn} {part} {number}")) for number in range(60)]
+            with held(one.node):
+                futures = [one.node.submit(raw) for raw in raws]
+            assert all(isinstance(result, Committed) for result in settled(futures))
+        os.kill(helper_of(one.node), signal.SIGKILL)
 
 
 def test_a_helper_killed_again_and_again_under_load_hangs_nobody(one: Home) -> None:
