@@ -6,6 +6,7 @@ from xinglin.base.ids import NO_ID
 from xinglin.base.limits import BODY_BYTES_MAX
 from xinglin.client import wording
 from xinglin.client.wording import CLASSES, LABELS, PURPOSES, ROLES, Terms
+from xinglin.modules import decision
 from xinglin.modules.decision import ConsentBody, Facts, RequestBody, ScopeItem, decide
 from xinglin.modules.members import Role
 
@@ -51,7 +52,7 @@ def test_a_shorthand_opens_a_restricted_record_of_its_kind_and_no_other() -> Non
     body = ConsentBody(person=NO_ID, roles=(), scope=(ScopeItem(data_class="X", id=""),), purposes=("TREAT",),
                        labels=wording.labels_named("PSY"), wording="", language="en")
     request = RequestBody(reader=bytes([1]) * 16, purpose="TREAT", scope=body.scope, reason="")
-    restricted = f"{wording.CONFIDENTIALITY}|R"
+    restricted = f"{decision.CONFIDENTIALITY}|R"
     for labels, opened in ((("PSY",), True), (("PSY", "HIV"), False), (("HIV",), False)):
         facts = Facts(id="a", classes=("X",), labels=(*(f"{wording.ACT_CODE}|{one}" for one in labels), restricted))
         assert bool(decide(body, request, [facts], Role.PHYSICIAN).selected) == opened

@@ -45,7 +45,7 @@ def labels(texts: Sequence[str]) -> tuple[str, ...]:
         code = text.strip().upper()
         if "|" in text:
             found[text.strip()] = None
-        elif code in SENSITIVITY:
+        elif code in SENSITIVITY or code == "R":
             found |= dict.fromkeys(labels_named(code))
         else:
             raise _unknown(text, LABELS)

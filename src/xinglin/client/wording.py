@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from xinglin.modules.decision import CONFIDENTIALITY, ScopeItem
+from xinglin.modules.decision import RESTRICTED, ScopeItem
 from xinglin.modules.members import Role
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-RESTRICTED = f"{CONFIDENTIALITY}|R"
 
 
 class Said(NamedTuple):
@@ -71,6 +70,7 @@ LABELS: Mapping[str, Said] = {
     "SDV": Said("性侵和家庭暴力", "sexual assault and domestic violence"),
     "SCA": Said("镰状细胞病", "sickle cell disease"),
     "GDIS": Said("遗传病", "genetic disease"),
+    "R": Said("限制查阅但未说明原因", "restricted without a reason given"),
 }
 
 ROLES: Mapping[Role, Said] = {
@@ -98,8 +98,8 @@ class Terms(NamedTuple):
 
 
 def labels_named(shorthand: str) -> tuple[str, ...]:
-    """A sensitivity as decisions name it: PSY opens what is labelled PSY, and R, which such records bear too."""
-    return f"{ACT_CODE}|{shorthand}", RESTRICTED
+    """A sensitivity as decisions name it: PSY opens what is labelled PSY; R what is restricted and says not why."""
+    return (RESTRICTED if shorthand == "R" else f"{ACT_CODE}|{shorthand}",)
 
 
 def sentence(terms: Terms, lang: str) -> str:
@@ -128,7 +128,7 @@ def purpose_words(purposes: Sequence[str], lang: str) -> str:
 
 
 def label_words(labels: Sequence[str], lang: str) -> str:
-    codes = [one.rpartition("|")[2] for one in labels if one != RESTRICTED]
+    codes = [one.rpartition("|")[2] for one in labels]
     return _and([LABELS[code].in_(lang) if code in LABELS else code for code in codes], lang)
 
 

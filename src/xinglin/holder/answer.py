@@ -118,7 +118,7 @@ class Judged(NamedTuple):
 
     def denied(self) -> "Judged":
         """The same, when she took it back between the decision and its block."""
-        return self._replace(judgement=Judgement(cause=Cause.NO_BODY, selected=()))
+        return self._replace(judgement=Judgement(cause=Cause.NO_LONGER_LIVE, selected=()))
 
 
 def deliver(holder: Holder, delivered: Delivered) -> None:
@@ -159,12 +159,12 @@ def answer_open(holder: Holder) -> list[Committed]:
     answered: list[Committed] = []
     failed: list[Failed] = []
     for (subject, number), _ in holder.node.rows(access.REQUESTS):
-        if holder.holds(subject):
-            try:
+        try:
+            if holder.holds(subject):
                 answered.append(answer(holder, subject, number))
-            except Failed as error:
-                if error.code is not HolderCode.REQUEST_NOT_KNOWN:      # another thread was quicker
-                    failed.append(error)
+        except Failed as error:
+            if error.code is not HolderCode.REQUEST_NOT_KNOWN:      # another thread was quicker
+                failed.append(error)
     if failed:
         raise failed[0]
     return answered

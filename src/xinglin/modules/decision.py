@@ -26,6 +26,7 @@ Codes = Annotated[tuple[ShortCode, ...], Meta(max_length=64)]
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 # Confidentiality that needs no permission of its own: unrestricted to normal.
+RESTRICTED = f"{CONFIDENTIALITY}|R"
 ORDINARY = tuple(f"{CONFIDENTIALITY}|{code}" for code in ("U", "L", "M", "N"))
 
 
@@ -83,6 +84,7 @@ class Cause(IntEnum):
     OTHER_PURPOSE = 5
     NOTHING_IN_SCOPE = 6
     ONLY_WITHHELD = 7             # records in scope exist, each with a label that the grant does not name
+    NO_LONGER_LIVE = 8            # permitted when judged, ended before it was ordered; the ledger refused it
 
 
 class Judgement(NamedTuple):
@@ -141,8 +143,15 @@ def covers(scope: Sequence[ScopeItem], facts: Facts) -> bool:
 
 
 def withheld(labels: Sequence[str], named: Sequence[str]) -> bool:
-    """Whether a record has a label that is neither ordinary nor named by the grant."""
-    return any(label not in ORDINARY and label not in named for label in labels)
+    """Whether a record has a label that the grant had to name and does not.
+
+    Restricted says how closely to hold it, a sensitivity says why: where every why is named, restricted adds
+    nothing; a record that bears it alone is released only where the grant names it.
+    """
+    reasons = [label for label in labels if label not in ORDINARY and label != RESTRICTED]
+    if any(label not in named for label in reasons):
+        return True
+    return RESTRICTED in labels and not reasons and RESTRICTED not in named
 
 
 def _no(cause: Cause) -> Judgement:
