@@ -43,7 +43,8 @@ def story(shell: Shell) -> dict[str, Any]:
     code = shell.json("subject", "code", subject[:8])["code"]
     assert shell.run("subject", "claim", subject, "--wallet", "mei.wallet", "--code", NOT_A_CODE).code == 4
     shell.ok("subject", "claim", subject[:8], "--wallet", "mei.wallet", "--code", code, "--label", "east")
-    assert shell.run("subject", "claim", subject, "--wallet", "mei.wallet", "--code", code).code == 4
+    shell.ok("key", "new", "--wallet", "another.wallet")
+    assert shell.run("subject", "claim", subject, "--wallet", "another.wallet", "--code", code).code == 4, "used"
     found["denied"] = shell.run(*request(subject))
     found["grant"] = shell.json("consent", "grant", "--wallet", "mei.wallet", "--to", "west", "--scope", "laboratory",
                                 "--scope", "medications", "--purpose", "treat", "--days", "30", "--yes")
@@ -196,6 +197,10 @@ def test_the_seed_is_shown_on_request_and_brings_the_keys_back(shell: Shell, sto
     restored = shell.run("key", "restore", "--wallet", "copy.wallet", stdin=written + "\n")
     assert restored.code == 0
     assert shell.json("key", "show", "--wallet", "copy.wallet", "--seed", "--yes")["seed"] == written
+    assert shell.run("access", "list", "--wallet", "copy.wallet", "--subject", story["subject"]).code != 0
+    shell.ok("subject", "claim", story["subject"], "--wallet", "copy.wallet")
+    again = shell.json("access", "list", "--wallet", "copy.wallet", "--subject", story["subject"])
+    assert again == shell.json("access", "list", "--wallet", "mei.wallet", "--subject", story["subject"])
     wrong = shell.run("key", "restore", "--wallet", "wrong.wallet", stdin="0" + written[1:] if written[0] != "0"
                       else "1" + written[1:])
     assert wrong.code == 1 and "XL-8312" in wrong.err and not (shell.folder / "wrong.wallet").exists()

@@ -9,7 +9,8 @@ from msgspec import structs
 
 from holder import rooms
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotAuthorised, NotFound, NotVerified
+from xinglin.base.check import Failed, NotAuthorised, NotFound, NotUnderstood, NotVerified
+from xinglin.base.limits import WALLET_LABEL_CHARS_MAX
 from xinglin.client import Client, History, Patient, Wallet, verify_file
 from xinglin.client.codes import ClientCode
 from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge
@@ -129,6 +130,23 @@ def test_nothing_is_granted_before_the_claim(ward: Ward) -> None:
     with pytest.raises(Failed) as caught:
         ward.grant()
     assert caught.value.code is KernelCode.SIGNER_UNKNOWN
+
+
+def test_a_wallet_that_cannot_keep_a_subject_claims_nothing(ward: Ward) -> None:
+    code = claim_codes.issue(ward.room.holder, ward.subject)
+    with pytest.raises(NotUnderstood) as full:
+        ward.patient.claim(ward.door, rooms.A, ward.subject, code, label="x" * (WALLET_LABEL_CHARS_MAX + 1))
+    assert full.value.code is ClientCode.WALLET_ENTRY_NOT_VALID and not ward.patient.recognise(rooms.A, ward.subject)
+    ward.patient.claim(ward.door, rooms.A, ward.subject, code)
+
+
+def test_a_wallet_restored_from_its_seed_recognises_its_own_subject_and_no_other(claimed: Ward, tmp_path: Path) -> None:
+    def restored(seed: bytes | None, name: str) -> Patient:
+        return Patient(claimed.client, Wallet.create(tmp_path / name, "-", seed=seed, strength=Strength.INTERACTIVE))
+    hers, anothers = restored(claimed.wallet.seed, "hers"), restored(None, "another's")
+    assert hers.recognise(rooms.A, claimed.subject) and not anothers.recognise(rooms.A, claimed.subject)
+    assert [one.subject for one in hers.wallet.subjects] == [claimed.subject] and anothers.wallet.subjects == ()
+    assert hers.history(claimed.door, claimed.subject).entries == claimed.history().entries
 
 
 def test_a_wrong_code_claims_nothing_and_lists_nothing(ward: Ward) -> None:

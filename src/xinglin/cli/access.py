@@ -42,6 +42,7 @@ OUTCOMES = {"permitted": Said("已允许", "permitted"), "denied": Said("已拒�
             "unanswered": Said("持有方未答复", "the holder did not answer"), "open": Said("待答复", "not answered yet")}
 CAUSES: dict[Cause, Said] = {
     Cause.PERMITTED: Said("授权涵盖", "your consent covers it"),
+    Cause.NO_LONGER_LIVE: Said("授权在判定与上链之间失效", "the consent ended between decision and ledger"),
     Cause.NO_BODY: Said("没有说明或没有授权内容", "nothing was stated, or no consent's terms are known"),
     Cause.BODY_DOES_NOT_MATCH: Said("授权内容与账本不符", "the consent's terms do not match the ledger"),
     Cause.OTHER_PERSON: Said("授权给了另一人", "your consent is for another person"),
@@ -86,7 +87,7 @@ def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received]
     """NDJSON on stdout, or a file for each type and the two receipts in a folder."""
     if out is None:
         for record in records:
-            show.text(_line(record))
+            show.json_line(_line(record))
         return
     by_type: dict[str, list[str]] = {}
     for record in records:

@@ -36,8 +36,9 @@ def restore(ctx: typer.Context, wallet: WalletFile) -> None:
     else:
         said = sys.stdin.readline()
     _create(call, wallet, paper.read(said))
-    call.say("种子不记得您的主体：请在各持有方处重新当面认领，或用备份的钱包文件。",
-             "A seed does not know your subjects: claim them again in person, or use a copy of the wallet file.")
+    call.say("种子不记得您的主体：对每个主体运行 xinglin subject claim，账本上有您的密钥，不需要认领码。",
+             "A seed does not know your subjects: run xinglin subject claim for each; the ledger has your key, "
+             "so no code is needed.")
 
 
 def _create(call: Call, named: str, seed: bytes | None) -> None:

@@ -92,7 +92,7 @@ def code(ctx: typer.Context, subject: SubjectArgument) -> None:
 
 @app.command("claim")
 def claim(ctx: typer.Context, subject: SubjectArgument, wallet: WalletFile,
-          code: Annotated[str, Option("--code", metavar="CODE")],
+          code: Annotated[str, Option("--code", metavar="CODE")] = "",
           label: Annotated[str | None, Option("--label", metavar="TEXT")] = None) -> None:
     call = Call.of(ctx)
     with call.opened() as home:
@@ -100,7 +100,12 @@ def claim(ctx: typer.Context, subject: SubjectArgument, wallet: WalletFile,
         patient = call.patient(home, wallet)
         (_, row), = home.node.rows(subjects.SUBJECTS, found)
         holder = names.Directory(home, call.lang).member(row.holder)
-        patient.claim(home.door(found), row.holder, found, code, label=holder[:80] if label is None else label)
+        label = holder[:80] if label is None else label
+        if patient.recognise(row.holder, found, label):
+            call.say("这个主体已在您名下，钱包已记住它。", "This subject is yours already; the wallet knows it again.")
+            show.one(call, CLAIMED, {"subject": found, "holder": holder, "label": label})
+            return
+        patient.claim(home.door(found), row.holder, found, code, label=label)
         call.say("现在只有您的钱包能授权查看这些病历记录。",
                  "From now on only your wallet can permit anyone to see these records.")
-        show.one(call, CLAIMED, {"subject": found, "holder": holder, "label": holder if label is None else label})
+        show.one(call, CLAIMED, {"subject": found, "holder": holder, "label": label})

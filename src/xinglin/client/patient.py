@@ -1,20 +1,22 @@
 """A patient with her wallet: claim, grant, revoke, read who asked, prove what is and what is not."""
 
 import secrets
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from xinglin.base import codec
-from xinglin.base.check import NotFound, NotVerified
+from xinglin.base.check import Failed, NotFound, NotVerified
 from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
-from xinglin.base.ids import NO_ID, AccountId, GrantId, MemberId, SubjectId
+from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.client import Client, Sent
 from xinglin.client.codes import ClientCode
-from xinglin.client.door import ClaimRequest, Door, SignedChallenge, Words
+from xinglin.client.door import ClaimRequest, Door, KeptConsent, SignedChallenge, Words
 from xinglin.client.signing import EXPIRES_IN_MS
 from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
+from xinglin.kernel.accounts import ACCOUNTS, AccountRow, find_key
 from xinglin.kernel.module import Event, Message
 from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, tx_id
@@ -22,6 +24,7 @@ from xinglin.modules import access, consent, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.modules.members import Role
 
+CLOCK_HOURS = 1                    # by which two clocks may differ: the hour turns, or one is a little fast
 JITTER_MS = 30_000                 # wallets draw the expiry: a constant one would tell this device's clock, to the ms
 
 
@@ -45,9 +48,12 @@ class Patient:
     def claim(self, door: Door, holder: MemberId, subject: SubjectId, code: str, label: str = "") -> bytes:
         """Take the subject into her own hands; the receipt file.
 
-        Errors  NotAuthorised CODE_NOT_VALID; NotVerified when the receipt is not of this claim; Failed on a refusal.
+        The wallet knows the subject before the claim is ordered: what cannot be kept is not claimed.
+        Errors  NotUnderstood WALLET_FULL and other trouble with the wallet, before anything is ordered;
+                NotAuthorised CODE_NOT_VALID; NotVerified when the receipt is not of this claim; Failed on a refusal.
         """
         network, key = self._client.network, self.key(subject)
+        self._keep(holder, subject, label)
         service, service_key = door.service()
         claim = subjects.Claim(service=service, subject=subject, suite=SignatureSuite.ED25519, key=key.public)
         body = codec.encode(Body(
@@ -55,15 +61,40 @@ class Patient:
             nonce=secrets.token_bytes(16), messages=(claim,), signers=(
                 Signer(account=service, key=service_key),
                 Signer(account=subject, key=key_hash(network.hashes, key.suite, key.public)))))
-        file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
-        self._client.sent(tx_id(network.hashes, body), file)
-        self.wallet.add_subject(WalletSubject(network=network.id, subject=subject, holder=holder, label=label))
+        try:
+            file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
+            self._client.sent(tx_id(network.hashes, body), file)
+        except Failed:
+            self.wallet.drop_subject(network.id, subject)     # `recognise` finds it again if it is hers all the same
+            raise
         return file
+
+    def recognise(self, holder: MemberId, subject: SubjectId, label: str = "") -> bool:
+        """Whether the subject is hers already: the ledger proves that its account has her key. Then the wallet
+        keeps it: so a wallet restored from its seed learns its subjects again.
+        """
+        key = self.key(subject)
+        row = self._client.prove(ACCOUNTS, (subject,))[0].row
+        wanted = key_hash(self._client.network.hashes, key.suite, key.public)
+        known = isinstance(row, AccountRow) and find_key(row, wanted) is not None
+        if known:
+            self._keep(holder, subject, label)
+        return known
+
+    def _keep(self, holder: MemberId, subject: SubjectId, label: str) -> None:
+        network = self._client.network.id
+        if all((one.network, one.subject) != (network, subject) for one in self.wallet.subjects):
+            self.wallet.add_subject(WalletSubject(network=network, subject=subject, holder=holder, label=label))
 
     def grant(self, door: Door, subject: SubjectId, grantee: MemberId, *, scope: Sequence[ScopeItem],
               purposes: Sequence[str], hours: int, labels: Sequence[str], wording: str, language: str,
               person: AccountId = NO_ID, roles: Sequence[Role] = ()) -> tuple[GrantId, Sent]:
-        """Permit an organisation. The body goes to the wallet and the holder before the grant is ordered."""
+        """Permit an organisation, for `hours` from now. The body goes to the wallet and the holder before the grant
+        is ordered.
+
+        Errors  NotVerified GRANT_NOT_AS_ASKED: the ledger has another grant, or its time is not the time that she
+                was shown; the wallet has it, so that she can take it back.
+        """
         network = self._client.network
         body = codec.encode(ConsentBody(person=person, roles=tuple(roles), scope=tuple(scope), labels=tuple(labels),
                                         purposes=tuple(purposes), wording=wording, language=language))
@@ -71,12 +102,20 @@ class Patient:
         grant_id = secrets.token_bytes(16)
         self.wallet.put_grant(GrantMade(network=network.id, subject=subject, grantee=grantee, grant_id=grant_id,
                                         body=body, nonce=opened.nonce))
-        door.keep_consent(subject, grant_id, opened)
+        commitment = commit(network.hashes, "consent-body", opened.nonce, body)
+        until_h = self._now_ms() // MS_PER_HOUR + hours
+        door.keep_consent(KeptConsent(network=network.id, subject=subject, grant_id=grant_id, opened=opened).signed(
+            self.key(subject)))
         sent = self._send(subject, consent.Grant(
-            subject=subject, grantee=grantee, grant_id=grant_id,
-            until_h=self._client.now_ms() // MS_PER_HOUR + hours,
-            body=commit(network.hashes, "consent-body", opened.nonce, body)))
+            subject=subject, grantee=grantee, grant_id=grant_id, until_h=until_h, body=commitment))
+        _check_grant(sent, subject, grantee, grant_id, until_h, commitment, hours)
         return grant_id, sent
+
+    def _now_ms(self) -> int:
+        """What a grant is counted from: this device's clock. Only a simulated network's clock is not here."""
+        if self._client.network.manifest.simulated:
+            return self._client.now_ms()
+        return time.time_ns() // 1_000_000
 
     def revoke(self, subject: SubjectId, grant_id: GrantId) -> Sent:
         """Take a permission back; needs nobody's help. Errors  NotFound GRANT_NOT_IN_WALLET."""
@@ -118,6 +157,17 @@ class Patient:
 
 def _expires_in_ms() -> int:
     return EXPIRES_IN_MS + secrets.randbelow(JITTER_MS)
+
+
+def _check_grant(sent: Sent, subject: SubjectId, grantee: MemberId, grant_id: GrantId, until_h: int,
+                 commitment: Commitment, hours: int) -> None:
+    """The grant on the ledger is the one she was shown, and ends `hours` after it was made, as its block has it."""
+    (given,) = sent.events
+    lasts_h = until_h - sent.time_ms // MS_PER_HOUR
+    if not isinstance(given, consent.Granted) or (
+            given.subject, given.grantee, given.grant_id, given.until_h, given.body) != (
+            subject, grantee, grant_id, until_h, commitment) or not hours - CLOCK_HOURS <= lasts_h <= hours + CLOCK_HOURS:
+        raise NotVerified(ClientCode.GRANT_NOT_AS_ASKED, f"{lasts_h} h", grant_id=grant_id, receipt=sent.receipt)
 
 
 def _check_words(hashes: HashSuite, entry: Event, words: Words) -> None:

@@ -137,6 +137,10 @@ class Wallet:
                 ClientCode.SUBJECT_ALREADY_IN_WALLET, short(subject.subject))
         self._change(subjects=(*self.subjects, subject))
 
+    def drop_subject(self, network: NetworkId, subject: SubjectId) -> None:
+        """Forget a subject that is not hers after all; its grants stay."""
+        self._change(subjects=tuple(one for one in self.subjects if (one.network, one.subject) != (network, subject)))
+
     def put_grant(self, grant: GrantMade) -> None:
         """Keep it, in the place of one with the same ids."""
         ids = (grant.network, grant.subject, grant.grant_id)
