@@ -390,6 +390,8 @@ def test_a_question_that_waits_while_the_sync_fails_is_told(one: Home, monkeypat
     syncing.wait(SOON)
     waiting_all: list[Future[Any]] = [future]
     waiting_all += [one.node.engine.ask(lambda ledger: ledger.height) for _ in range(3)]
+    while one.node.engine._to_sync.empty():         # until the executing thread waits for the sync too
+        time.sleep(0.01)
     may_fail.set()
     for waiting in waiting_all:
         with pytest.raises(Failed, match="DISK_FULL"):
