@@ -87,12 +87,12 @@ def test_nothing_is_lost_doubled_or_reordered_within_one_payer(steps: list[tuple
 
 
 def test_a_member_that_floods_the_engine_leaves_another_its_share(tmp_path: Path) -> None:
-    """B orders fifty, one after the other, while A sends all it can and takes Busy for an answer."""
+    """B orders twenty, one after the other, while A sends all it can and takes Busy for an answer."""
     with home(tmp_path / "home", units_per_second=2**32 - 1) as one:
         one.furnished()
         flood = [one.raw(one.world.batch("A.service", "mei", number + 1, 1), nonce=random.randbytes(16))
                  for number in range(4_000)]
-        mine = [one.raw(one.world.anchor("B.service", number + 1)) for number in range(50)]
+        mine = [one.raw(one.world.anchor("B.service", number + 1)) for number in range(20)]
         done = threading.Event()
         busy = Counter[int]()
 
