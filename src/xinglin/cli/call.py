@@ -19,6 +19,7 @@ from xinglin.base.ids import AccountId
 from xinglin.base.limits import PASSPHRASE_BYTES_MAX
 from xinglin.cli import files
 from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli.printable import printable
 from xinglin.cli.words import Lang
 from xinglin.client.codes import ClientCode
 from xinglin.client.key_file import KeyFile
@@ -71,13 +72,13 @@ class Call:
         return zh if self.lang == "zh" else en
 
     def say(self, zh: str, en: str) -> None:
-        """To people, on stderr."""
+        """To people, on stderr. Names in it are others' words: nothing of them steers the terminal."""
         if not self.quiet:
-            print(self.words(zh, en), file=sys.stderr, flush=True)
+            print(printable(self.words(zh, en)), file=sys.stderr, flush=True)
 
     def warn(self, zh: str, en: str) -> None:
         """As `say`, and not to be silenced."""
-        print(self.words("注意：", "Note: ") + self.words(zh, en), file=sys.stderr, flush=True)
+        print(self.words("注意：", "Note: ") + printable(self.words(zh, en)), file=sys.stderr, flush=True)
 
     def confirm(self, zh: str, en: str) -> None:
         """Errors  Usage NOT_CONFIRMED: no, or nobody there to ask."""
@@ -85,7 +86,8 @@ class Call:
             return
         if not sys.stdin.isatty():
             raise Usage(CliCode.NOT_CONFIRMED, self.words("没有终端可供确认", "there is no terminal to ask at"))
-        print(self.words(zh, en) + self.words(" [是 y/否 N] ", " [y/N] "), end="", file=sys.stderr, flush=True)
+        print(printable(self.words(zh, en)) + self.words(" [是 y/否 N] ", " [y/N] "), end="", file=sys.stderr,
+              flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes", "是"):
             raise Usage(CliCode.NOT_CONFIRMED)
 
@@ -99,20 +101,22 @@ class Call:
         """
         with Home.open(self.home) as home:
             home.node.settle()
-            for holder in home.holders():
+            for organisation in home.with_data_room():
                 with self._tolerated():
-                    answer.answer_open(holder)
+                    answer.answer_open(home.holder(organisation))
             yield home
-            for holder in home.holders():
+            for organisation in home.with_data_room():
                 with self._tolerated():
-                    read_log.anchor_if_due(holder)
+                    read_log.anchor_if_due(home.holder(organisation))
 
     @contextmanager
     def _tolerated(self) -> Iterator[None]:
-        """What an organisation of the home cannot do now (suspended, say) does not stop another's command."""
+        """What an organisation of the home cannot do now (suspended, a damaged or full data room) does not stop
+        another's command. A bug of ours does: InvariantBroken goes through.
+        """
         try:
             yield
-        except Failed as error:
+        except (Failed, OSError) as error:
             self.warn(f"一个持有方未能完成其工作：{error}", f"a holder could not do its work: {error}")
 
     def wallet_path(self, named: str) -> Path:
@@ -139,7 +143,8 @@ class Call:
         found = self._given_passphrase()
         if found is None:
             self._require_terminal(path)
-            found = getpass.getpass(self.words(f"{path.name} 的口令：", f"Passphrase of {path.name}: "))
+            name = printable(path.name)
+            found = getpass.getpass(self.words(f"{name} 的口令：", f"Passphrase of {name}: "))
         return found
 
     def new_passphrase(self, path: Path) -> str:
@@ -147,7 +152,8 @@ class Call:
         found = self._given_passphrase()
         if found is None:
             self._require_terminal(path)
-            found = getpass.getpass(self.words(f"{path.name} 的新口令：", f"New passphrase for {path.name}: "))
+            name = printable(path.name)
+            found = getpass.getpass(self.words(f"{name} 的新口令：", f"New passphrase for {name}: "))
             if getpass.getpass(self.words("再输入一次：", "Once more: ")) != found:
                 raise Usage(CliCode.PASSPHRASES_DIFFER)
         return found

@@ -7,7 +7,7 @@ from typer import TyperException
 
 from xinglin.base.check import Failed, InvariantBroken, NotAuthorised, NotFound, NotVerified
 from xinglin.cli.codes import CliCode, Usage
-from xinglin.cli.show import printable
+from xinglin.cli.printable import printable
 from xinglin.cli.words import Lang, words_of
 
 ERROR, USAGE, NOT_FOUND, DENIED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -29,8 +29,8 @@ def rendered(error: Exception, lang: Lang, as_json: bool) -> str:
     if words is None:
         raise KeyError(number)
     if as_json:
-        return json.dumps({"code": words.shown, "name": words.name, "what": words.what, "cause": words.cause,
-                           "fix": words.fix, "detail": detail}, ensure_ascii=False)
+        return printable(json.dumps({"code": words.shown, "name": words.name, "what": words.what, "cause": words.cause,
+                                     "fix": words.fix, "detail": detail}, ensure_ascii=False))
     said = printable(detail)
     if lang == "zh":
         head = f"{words.shown} {words.name}：{words.what}" + (f"（{said}）" if said else "")

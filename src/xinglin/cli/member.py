@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from xinglin.base.check import NotFound
 from xinglin.base.ids import MemberId
 from xinglin.cli import choices, names, show
 from xinglin.cli.call import Call
@@ -125,10 +126,11 @@ def _propose(ctx: typer.Context, member: str, by: str, motion: members.Motion) -
 
 def _named(home: Home, text: str) -> MemberId:
     """A name of the home, or an id: what is voted on may belong elsewhere."""
-    for one in home.organisations():
-        if text in (one.slug, one.zh, one.en):
-            return one.member
-    return names.the_one(text, (key[0] for key, _ in home.node.rows(members.MEMBERS)), HomeCode.ORGANISATION_NOT_FOUND)
+    try:
+        return home.organisation(text).member
+    except NotFound:
+        return names.the_one(text, (key[0] for key, _ in home.node.rows(members.MEMBERS)),
+                             HomeCode.ORGANISATION_NOT_FOUND)
 
 
 def _told(call: Call, home: Home, sent: Sent) -> None:

@@ -160,7 +160,9 @@ def _verified(holder: Holder, owner: Id, record: shelf.Record) -> bytes:
 def batches(ctx: typer.Context, owner: Annotated[str, Argument(metavar="OWNER")]) -> None:
     call = Call.of(ctx)
     with call.opened() as home:
-        named = [one.member for one in home.organisations() if owner in (one.slug, one.zh, one.en, one.member.hex())]
-        found = named[0] if named else names.subject(home, owner)
+        try:
+            found = home.organisation(owner).member
+        except NotFound:
+            found = names.subject(home, owner)
         show.rows(call, BATCHES, [{"number": key[1], "count": row.count, "at": Time(row.at_ms), "root": row.root}
                                   for key, row in home.node.rows(records.BATCHES, found)])

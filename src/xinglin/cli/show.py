@@ -6,7 +6,6 @@ Values are plain, or bytes (an id: whole hex in JSON and CSV, its beginning in a
 
 import csv
 import json
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,12 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from xinglin.cli.call import Call, Output
+from xinglin.cli.printable import printable, spreadsheet
 
 SHORT_ID = 8                       # hex digits of an id in a table: enough to type, rarely ambiguous
-# Control and bidirectional characters: a name or reason must not steer the reader's terminal.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-FORMULA = ("=", "+", "-", "@")     # a spreadsheet would run it
-
 
 # Names of kinds, states and roles in a Chinese table; JSON and CSV keep the code.
 NAMES_ZH = {
@@ -65,7 +61,7 @@ Item = Mapping[str, Any]
 def rows(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
     """A list. An empty one is [] in JSON, the headings in CSV, and a word on stderr else."""
     if call.output is Output.JSON:
-        _out(json.dumps([_plain(item) for item in items], ensure_ascii=False, indent=1) if items else "[]")
+        _json([_plain(item) for item in items])
     elif call.output is Output.CSV:
         _csv([column.key for column in columns], [[item.get(column.key) for column in columns] for item in items])
     elif not items:
@@ -78,7 +74,7 @@ def rows(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
 def one(call: Call, columns: Sequence[Column], item: Item) -> None:
     """One thing: a line for each of its columns."""
     if call.output is Output.JSON:
-        _out(json.dumps(_plain(item), ensure_ascii=False, indent=1))
+        _json(_plain(item))
     elif call.output is Output.CSV:
         _csv([column.key for column in columns], [[item.get(column.key) for column in columns]])
     else:
@@ -106,8 +102,13 @@ def pages(call: Call, columns: Sequence[Column], item: Item, key: str, inner: Se
 
 
 def text(data: str) -> None:
-    """As it is."""
+    """Our own words, as they are."""
     _out(data)
+
+
+def json_line(data: str) -> None:
+    """One JSON text on one line, as it is but for what would steer a terminal."""
+    _out(printable(data))
 
 
 def lines(call: Call, zh: Sequence[str], en: Sequence[str]) -> None:
@@ -117,11 +118,7 @@ def lines(call: Call, zh: Sequence[str], en: Sequence[str]) -> None:
 
 
 def as_json(item: Item) -> None:
-    _out(json.dumps(_plain(item), ensure_ascii=False, indent=1))
-
-
-def printable(value: str) -> str:
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    _json(_plain(item))
 
 
 def progress(call: Call) -> Progress:
@@ -191,10 +188,14 @@ def _csv_cell(value: Any) -> str:
     if plain is None:
         return ""
     if isinstance(plain, list):
-        return ";".join(map(str, plain))
+        return spreadsheet(";".join(map(str, plain)))
     if isinstance(plain, str):
-        return "'" + plain if plain.startswith(FORMULA) else plain
+        return spreadsheet(plain)
     return json.dumps(plain)
+
+
+def _json(plain: Any) -> None:
+    _out(printable(json.dumps(plain, ensure_ascii=False, indent=1), lines=True))
 
 
 def _out(line: str) -> None:
