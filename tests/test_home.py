@@ -8,6 +8,7 @@ from xinglin.base.check import Failed, NotFound, NotUnderstood
 from xinglin.client.key_file import KeyFile
 from xinglin.engine.codes import EngineCode
 from xinglin.home import Home, HomeCode, NewOrganisation
+from xinglin.kernel.accounts import ACCOUNTS, Custody
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import MemberKind
 from xinglin.modules import members
@@ -30,6 +31,58 @@ def test_an_organisation_is_found_by_any_of_its_names(home: Home) -> None:
         assert home.organisation(name) == east
     with pytest.raises(NotFound):
         home.organisation("north")
+
+
+@pytest.mark.parametrize("name", ["east", "East", "东院", "EAST", "Ｅａｓｔ", "e-a-s-t", "East ", "东 院"])
+def test_nobody_is_invited_under_a_name_that_another_has(home: Home, name: str) -> None:
+    for new in (LAB._replace(en=name), LAB._replace(zh=name)):
+        with pytest.raises(NotUnderstood) as refused:
+            home.invite(home.organisation("west"), new)
+        assert refused.value.code in (HomeCode.NAME_TAKEN, HomeCode.NAME_NOT_VALID)
+    assert not (home.path / "organisations" / "lab").exists()
+
+
+def test_founders_have_names_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(NotUnderstood) as refused:
+        Home.create(tmp_path / "new", "x", [*NEW, LAB._replace(en="South")], simulated=True, started_ms=0)
+    assert refused.value.code is HomeCode.NAME_TAKEN and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["", " x", "x" * 121, "a\x1b[2Jb", "a\u202eb", "a\nb", "\u200b"])
+def test_a_name_that_would_not_be_seen_as_it_is_is_refused(home: Home, name: str) -> None:
+    east = home.organisation("east")
+    for act in (lambda: home.invite(east, LAB._replace(zh=name)),
+                lambda: home.enrol_staff(east, "chen", name, Role.NURSE)):
+        with pytest.raises(NotUnderstood) as refused:
+            act()
+        assert refused.value.code is HomeCode.NAME_NOT_VALID
+
+
+def test_a_folder_name_goes_before_a_card_that_was_altered_to_bear_it(home: Home) -> None:
+    card = home.path / "organisations" / "south" / "card.json"
+    card.write_text(card.read_text().replace("South", "east"))
+    assert home.organisation("east").slug == "east"
+    card.write_text(card.read_text().replace('"east"', '"East"'))
+    with pytest.raises(NotUnderstood) as refused:
+        home.organisation("East")
+    assert refused.value.code is HomeCode.NAME_AMBIGUOUS and "east | south" in refused.value.detail
+
+
+def test_a_person_is_named_with_her_organisation_where_two_have_the_name(home: Home) -> None:
+    one, other = (home.enrol_staff(home.organisation(slug), "chen", "Chen", Role.NURSE) for slug in ("east", "west"))
+    assert home.person("east/chen") == one and home.person("west/chen") == other
+    assert home.person(one.account.hex()) == one
+    with pytest.raises(NotUnderstood) as refused:
+        home.person("chen")
+    assert refused.value.code is HomeCode.NAME_AMBIGUOUS and "east/chen | west/chen" in refused.value.detail
+
+
+def test_a_key_that_lies_in_clear_is_the_organisations_and_receipts_say_so(home: Home) -> None:
+    east = home.organisation("east")
+    for slug, passphrase, custody in (("chen", None, Custody.SERVER), ("wu", "a passphrase", Custody.OWN)):
+        staff = home.enrol_staff(east, slug, "Name", Role.NURSE, passphrase)
+        (_, row), = home.node.rows(ACCOUNTS, staff.account)
+        assert [key.custody for key in row.keys] == [custody]
 
 
 def test_a_home_stands_when_it_is_opened_again(home: Home) -> None:
@@ -85,7 +138,7 @@ def test_a_refused_invitation_or_enrolment_leaves_the_name_free(home: Home) -> N
     for act in (lambda: home.invite(east, LAB), lambda: home.enrol_staff(east, "chen", "Chen", Role.NURSE)):
         with pytest.raises(Failed) as refused:
             act()
-        assert refused.value.code is KernelCode.ACCOUNT_SUSPENDED
+        assert refused.value.code is KernelCode.PAYER_NOT_ACTIVE
     assert not (home.path / "organisations" / "lab").exists() and home.staff(east) == []
     home.propose(west, east.member, Motion.REINSTATE)
     home.vote(south, east.member, Motion.REINSTATE)

@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from xinglin.base.check import Code, Failed, NotFound, NotUnderstood, require
 from xinglin.base.crypto import HASH_SUITES, HashSuite, SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId, MemberId, NetworkId
-from xinglin.base.limits import ANSWER_MS, PAGE_PARTS
+from xinglin.base.limits import ANSWER_MS, CARD_NAME_CHARS_MAX, PAGE_PARTS
 from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
 from xinglin.engine.codes import EngineCode
@@ -45,6 +46,7 @@ class HomeCode(Code):
     NO_HOME_HERE = 8604
     NOT_AN_ID = 8605
     SUBJECT_NOT_FOUND = 8606
+    NAME_AMBIGUOUS = 8607
 
 
 class NewOrganisation(NamedTuple):
@@ -101,6 +103,8 @@ class Home:
         """
         if any((path / name).exists() for name in ("ledger", "organisations")):
             raise Failed(EngineCode.HOME_NOT_EMPTY, str(path))
+        for at, new in enumerate(organisations):
+            _check_names(new, {name for other in organisations[:at] for name in (other.slug, other.zh, other.en)})
         hashes = HASH_SUITES[hash_suite]
         modules = module_set()
         founders = []
@@ -143,11 +147,17 @@ class Home:
                 for file in sorted((self.path / "organisations").glob("*/card.json"))]
 
     def organisation(self, name: str) -> Organisation:
-        """By folder name, by either name, or by id. Errors  NotFound ORGANISATION_NOT_FOUND."""
-        for one in self.organisations():
-            if name in (one.slug, one.zh, one.en, one.member.hex()):
-                return one
-        raise NotFound(HomeCode.ORGANISATION_NOT_FOUND, name)
+        """By folder name or id, else by either name.
+
+        Errors  NotFound ORGANISATION_NOT_FOUND; NotUnderstood NAME_AMBIGUOUS: two have the name.
+        """
+        all_here = self.organisations()
+        found = [one for one in all_here if name in (one.slug, one.member.hex())] or \
+            [one for one in all_here if name in (one.zh, one.en)]
+        if not found:
+            raise NotFound(HomeCode.ORGANISATION_NOT_FOUND, name)
+        require(len(found) == 1, HomeCode.NAME_AMBIGUOUS, f"{name}: {' | '.join(one.slug for one in found)}")
+        return found[0]
 
     def member_named(self, member: MemberId) -> Organisation | None:
         return next((one for one in self.organisations() if one.member == member), None)
@@ -167,12 +177,14 @@ class Home:
         return found
 
     def person(self, name: str) -> Staff:
-        """By folder name or id, across organisations. Errors  NotFound STAFF_NOT_FOUND."""
-        for organisation in self.organisations():
-            for one in self.staff(organisation):
-                if name in (one.slug, one.account.hex()):
-                    return one
-        raise NotFound(HomeCode.STAFF_NOT_FOUND, name)
+        """By NAME, ORGANISATION/NAME or id. Errors  NotFound STAFF_NOT_FOUND; NotUnderstood NAME_AMBIGUOUS."""
+        found = [one for organisation in self.organisations() for one in self.staff(organisation)
+                 if name in (one.slug, f"{organisation.slug}/{one.slug}", one.account.hex())]
+        if not found:
+            raise NotFound(HomeCode.STAFF_NOT_FOUND, name)
+        require(len(found) == 1, HomeCode.NAME_AMBIGUOUS,
+                f"{name}: {' | '.join(f'{one.organisation.slug}/{one.slug}' for one in found)}")
+        return found[0]
 
     def member_key(self, organisation: Organisation) -> SigningKey:
         return KeyFile.open(organisation.folder / "member.key")[1]
@@ -193,7 +205,12 @@ class Home:
 
     def enrol_staff(self, organisation: Organisation, slug: str, name: str, role: members.Role,
                     passphrase: str | None = None) -> Staff:
-        """Give a person an account with a key of her own. Errors  NotUnderstood NAME_TAKEN; Failed on a refusal."""
+        """Give a person an account. Her key is her own where a passphrase seals it; one in clear is the
+        organisation's, and every receipt says so.
+
+        Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; Failed on a refusal.
+        """
+        checked_name(name)
         folder = organisation.folder / "staff"
         folder.mkdir(exist_ok=True, mode=0o700)
         if (folder / f"{checked_slug(slug)}.json").exists():
@@ -203,8 +220,9 @@ class Home:
         key = KeyFile.create(key_file, passphrase, SignatureSuite.ED25519, account)
         try:
             self.client.send([members.EnrolStaff(
-                member=organisation.member, account=account, role=role, custody=Custody.OWN, suite=key.suite,
-                key=key.public, card=commit(self.node.hashes, "card", nonce, name.encode()))],
+                member=organisation.member, account=account, role=role, suite=key.suite, key=key.public,
+                custody=Custody.SERVER if passphrase is None else Custody.OWN,
+                card=commit(self.node.hashes, "card", nonce, name.encode()))],
                 {organisation.member: self.member_key(organisation), account: key})
         except Failed:
             if not self.node.rows(members.STAFF, account):             # refused: the name is free again
@@ -212,7 +230,7 @@ class Home:
             raise
         _write_json(folder / f"{slug}.json", {
             "name": name, "role": role.name, "account": account.hex(), "nonce": nonce.hex()})
-        return self.person(slug)
+        return self.person(account.hex())
 
     def end_staff(self, staff: Staff) -> Sent:
         """End a person's account: its key signs no more. The key file stays, as a record."""
@@ -228,8 +246,7 @@ class Home:
         Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; Failed on a refusal.
         """
         folder = self.path / "organisations" / checked_slug(new.slug)
-        if folder.exists():
-            raise NotUnderstood(HomeCode.NAME_TAKEN, new.slug)
+        _check_names(new, {name for one in self.organisations() for name in (one.slug, one.zh, one.en)})
         founder = _make_organisation(folder, new, self.node.hashes)
         keys = {proposer.member: self.member_key(proposer), founder.member: KeyFile.open(folder / "member.key")[1]}
         try:
@@ -274,7 +291,10 @@ class Home:
 
     def holders(self) -> list[Holder]:
         """Every data room that has ever been opened here."""
-        return [self.holder(one) for one in self.organisations() if (one.folder / "vault").is_dir()]
+        return [self.holder(one) for one in self.with_data_room()]
+
+    def with_data_room(self) -> list[Organisation]:
+        return [one for one in self.organisations() if (one.folder / "vault").is_dir()]
 
     def holder_of(self, subject: bytes) -> Holder:
         """Errors  NotFound SUBJECT_NOT_FOUND."""
@@ -295,6 +315,28 @@ def checked_slug(slug: str) -> str:
     require(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", slug) is not None, HomeCode.NAME_NOT_VALID,
             f"{slug}: a-z 0-9 -, at most 40")
     return slug
+
+
+def checked_name(name: str) -> str:
+    """Errors  NotUnderstood NAME_NOT_VALID: empty, long, or with what cannot be seen in print."""
+    require(0 < len(name) <= CARD_NAME_CHARS_MAX and name.isprintable() and name == name.strip(),
+            HomeCode.NAME_NOT_VALID, f"1 to {CARD_NAME_CHARS_MAX} characters that can be seen")
+    return name
+
+
+def _check_names(new: NewOrganisation, taken: set[str]) -> None:
+    """Nobody comes in under another's name: whoever types it must reach whom she means.
+
+    Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID.
+    """
+    alike = {_folded(name) for name in taken}
+    for name in (new.slug, checked_name(new.zh), checked_name(new.en)):
+        require(_folded(name) not in alike, HomeCode.NAME_TAKEN, name)
+
+
+def _folded(name: str) -> str:
+    """Names that look alike to a reader in a hurry are one: width, capitals, spaces and hyphens aside."""
+    return "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())
 
 
 def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) -> Founder:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from xinglin.kernel.codes import KernelCode
 from xinglin.modules import module_set
 
 ONE, TWO = bytes([1]) * 32, bytes([2]) * 32
+NAME_ONE, NAME_TWO = (f"{name}-{network[:8].hex()}" for name, network in (("one-sim", ONE), ("two", TWO)))
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +28,34 @@ def receipt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[bytes, b
 
 def test_a_pin_is_read_back_and_writing_it_again_changes_nothing(tmp_path: Path) -> None:
     assert pins.read(tmp_path / "config") == {}
-    pins.write(tmp_path / "config", "one-sim-1", ONE)
-    pins.write(tmp_path / "config", "two-2", TWO)
+    pins.write(tmp_path / "config", NAME_ONE, ONE)
+    pins.write(tmp_path / "config", NAME_TWO, TWO)
     before = (tmp_path / "config" / "networks.json").read_bytes()
-    pins.write(tmp_path / "config", "one-sim-1", ONE)
-    assert pins.read(tmp_path / "config") == {"one-sim-1": ONE, "two-2": TWO}
+    pins.write(tmp_path / "config", NAME_ONE, ONE)
+    assert pins.read(tmp_path / "config") == {NAME_ONE: ONE, NAME_TWO: TWO}
     assert (tmp_path / "config" / "networks.json").read_bytes() == before
 
 
 def test_a_name_is_pinned_once(tmp_path: Path) -> None:
-    pins.write(tmp_path, "one", ONE)
+    pins.write(tmp_path, NAME_ONE, ONE)
+    alike = ONE[:8] + bytes(24)            # the chain id shows eight bytes of an id
     with pytest.raises(NotUnderstood) as caught:
-        pins.write(tmp_path, "one", TWO)
-    assert caught.value.code is ClientCode.PIN_DIFFERS and pins.read(tmp_path) == {"one": ONE}
+        pins.write(tmp_path, NAME_ONE, alike)
+    assert caught.value.code is ClientCode.PIN_DIFFERS and pins.read(tmp_path) == {NAME_ONE: ONE}
+
+
+@pytest.mark.parametrize("name", ["two", "", NAME_ONE, NAME_TWO + "0", f"two-{TWO[:7].hex()}"])
+def test_a_name_that_is_not_the_networks_own_is_not_pinned(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        pins.write(tmp_path, name, TWO)
+    assert caught.value.code is ClientCode.PIN_NAME_OF_ANOTHER and pins.read(tmp_path) == {}
+
+
+def test_pins_that_are_written_at_once_are_all_kept(tmp_path: Path) -> None:
+    networks = [bytes([number]) * 32 for number in range(24)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda one: pins.write(tmp_path, f"n-{one[:8].hex()}", one), networks))
+    assert sorted(pins.read(tmp_path).values()) == networks
 
 
 @pytest.mark.parametrize("content", [
@@ -47,7 +64,7 @@ def test_a_name_is_pinned_once(tmp_path: Path) -> None:
     json.dumps({"one": ONE.hex(), "two": "0"}).encode(), json.dumps({"one": ONE.hex()}).encode()[:-5]])
 def test_a_garbled_file_of_pins_trusts_nobody(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "networks.json").write_bytes(content)
-    for call in (lambda: pins.read(tmp_path), lambda: pins.write(tmp_path, "new", TWO)):
+    for call in (lambda: pins.read(tmp_path), lambda: pins.write(tmp_path, NAME_TWO, TWO)):
         with pytest.raises(NotUnderstood) as caught:
             call()
         assert caught.value.code is ClientCode.PIN_NOT_UNDERSTOOD

@@ -2,21 +2,23 @@
 
 import os
 import random
+import resource
 import stat
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from xinglin.base import codec
-from xinglin.base.check import Busy, Failed, KeyInvalid, NotFound
+from xinglin.base.check import Busy, Failed, KeyInvalid, NotFound, NotUnderstood
 from xinglin.base.crypto import SignatureSuite, SigningKey, verify
 from xinglin.client import wallet as wallet_module
 from xinglin.client.codes import ClientCode
 from xinglin.client.key_file import KeyContent, KeyFile
-from xinglin.client.sealed_file import Envelope, PassphraseKey, Strength
+from xinglin.client.sealed_file import Envelope, Header, PassphraseKey, Strength
 from xinglin.client.wallet import FIRST_LINE, GrantMade, Wallet, WalletContent, WalletSubject
 
 NETWORK, OTHER_NETWORK = b"n" * 32, b"o" * 32
@@ -222,10 +224,43 @@ def test_what_another_program_wrote_meanwhile_is_not_lost(wallet: Wallet, path: 
 
 def test_a_wallet_that_cannot_be_written_is_left_whole(wallet: Wallet, path: Path) -> None:
     before = path.read_bytes()
-    (path.parent / f".{path.name}.part").mkdir()  # in the way of the new file
-    assert code_of(wallet.add_subject, SUBJECT) is ClientCode.WALLET_NOT_WRITTEN
-    assert path.read_bytes() == before
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))       # as on a full disk
+    try:
+        assert code_of(wallet.add_subject, SUBJECT) is ClientCode.WALLET_NOT_WRITTEN
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before and [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert wallet.subjects == ()
+
+
+def test_of_several_that_make_one_wallet_at_once_one_has_it(tmp_path: Path) -> None:
+    for turn in range(8):
+        path = tmp_path / f"{turn}.wallet"
+        together, made = Barrier(4), []
+
+        def make(path: Path = path, together: Barrier = together, made: list[Wallet] = made) -> None:
+            together.wait()
+            try:
+                made.append(Wallet.create(path, "p", strength=QUICK))
+            except NotUnderstood as error:
+                assert error.code is ClientCode.WALLET_ALREADY_EXISTS
+        threads = [Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (owner,) = made
+        assert owner.seed == Wallet.open(path, "p").seed
+    assert len(list(tmp_path.iterdir())) == 8, "nothing else is left"
+
+
+def test_a_file_that_asks_for_a_gibibyte_is_refused_before_it_gets_one(tmp_path: Path) -> None:
+    header = Header(salt=bytes(16), passes=4, memory_bytes=2**30)
+    body = codec.encode(Envelope(header=header, check=bytes(32), sealed=b""))
+    with pytest.raises(NotUnderstood) as caught:
+        PassphraseKey.open(b"", body, "p")
+    assert caught.value.code is ClientCode.WALLET_NOT_UNDERSTOOD
 
 
 def test_a_missing_wallet_is_not_found(tmp_path: Path) -> None:

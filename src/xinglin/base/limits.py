@@ -89,3 +89,4 @@ WALLET_GRANTS_MAX = 4_096         # 32 open ones a holder, and their history
 WALLET_NOTES_MAX = 4_096
 WALLET_LABEL_CHARS_MAX = 80       # a word for a hospital, on one line
 NOTE_BYTES_MAX = 16 * 1024        # as a body
+CARD_NAME_CHARS_MAX = 120         # of an organisation or a person, on one line

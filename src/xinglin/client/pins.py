@@ -7,13 +7,14 @@ import json
 import os
 from pathlib import Path
 
-from xinglin.base.check import NotUnderstood, NotVerified
+from xinglin.base.check import Failed, NotUnderstood, NotVerified, require
 from xinglin.base.ids import NetworkId
 from xinglin.client import sealed_file
 from xinglin.client.codes import ClientCode
 from xinglin.client.verify import Verdict, verify_file
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import ModuleSet
+from xinglin.vault import disk
 
 
 def config_folder() -> Path:
@@ -40,20 +41,27 @@ def read(folder: Path) -> dict[str, NetworkId]:
 
 
 def write(folder: Path, chain: str, network: NetworkId) -> None:
-    """Trust a network from now on. Errors  NotUnderstood PIN_DIFFERS when the name is pinned to another."""
-    pins = read(folder)
-    if pins.get(chain, network) != network:
-        raise NotUnderstood(ClientCode.PIN_DIFFERS, chain)
-    if chain in pins:
-        return
-    pins[chain] = network
-    text = json.dumps({name: one.hex() for name, one in sorted(pins.items())}, indent=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "networks.json"
-    if file.exists():
-        sealed_file.replace(file, text.encode())
-    else:
-        sealed_file.create(file, text.encode())
+    """Trust a network from now on, under its chain id, which ends with the beginning of the network's.
+
+    Errors  NotUnderstood PIN_NAME_OF_ANOTHER, PIN_DIFFERS when the name is pinned to another; Failed
+            WALLET_NOT_WRITTEN.
+    """
+    require(chain.endswith(f"-{network[:8].hex()}"), ClientCode.PIN_NAME_OF_ANOTHER, chain)
+    try:
+        disk.make_folder(folder)
+        lock = disk.lock_file(folder / "networks.lock", wait=True)      # two that add at once both count
+    except OSError as error:
+        raise Failed(ClientCode.WALLET_NOT_WRITTEN, f"{folder}: {error.strerror}") from None
+    try:
+        pins = read(folder)
+        if pins.get(chain, network) != network:
+            raise NotUnderstood(ClientCode.PIN_DIFFERS, chain)
+        if chain not in pins:
+            pins[chain] = network
+            text = json.dumps({name: one.hex() for name, one in sorted(pins.items())}, indent=1)
+            sealed_file.replace(folder / "networks.json", text.encode())
+    finally:
+        os.close(lock)
 
 
 def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet) -> Verdict:

@@ -36,11 +36,12 @@ _CHECKSUM_BYTES = 32
 
 
 class Strength(Enum):
-    """Argon2id (passes, bytes of memory), as libsodium names them. No file may ask for anything else."""
+    """Argon2id (passes, bytes of memory), as libsodium names them: 64 and 256 MiB. No file may ask for anything
+    else: it may be a stranger's, and libsodium's third would take 1 GiB before the passphrase is found wrong.
+    """
 
     INTERACTIVE = (argon2id.OPSLIMIT_INTERACTIVE, argon2id.MEMLIMIT_INTERACTIVE)
     MODERATE = (argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
-    SENSITIVE = (argon2id.OPSLIMIT_SENSITIVE, argon2id.MEMLIMIT_SENSITIVE)
 
 
 class Header(codec.Struct):

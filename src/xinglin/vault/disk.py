@@ -6,6 +6,7 @@ next sync good. Whoever gets an OSError from here stops writing to that place (s
 
 import fcntl
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -47,7 +48,12 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` at `path`, whole or not at all, readable by this user, durable on return."""
-    os.replace(_part(path, data), path)
+    part = _part(path, data)
+    try:
+        os.replace(part, path)
+    except OSError:
+        os.unlink(part)
+        raise
     sync_folder(path.parent)
 
 
@@ -65,13 +71,19 @@ def create_file(path: Path, data: bytes) -> None:
 
 
 def _part(path: Path, data: bytes) -> Path:
-    """A synced file beside `path`; a leftover of a crash is written over."""
-    part = path.with_name(f".{path.name}.part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    """A synced file beside `path`, of this call alone: two that write at once never share one.
+
+    A crash may leave it behind; nothing reads it, and whoever finds it may delete it.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(fd, 0o600)                      # a leftover may have had another mode
+        os.fchmod(fd, 0o600)                      # whatever the umask
         write_all(fd, data, 0)
         os.fsync(fd)
+    except OSError:
+        os.unlink(part)
+        raise
     finally:
         os.close(fd)
     return part
@@ -81,14 +93,14 @@ def readable_by_others(fd: int) -> bool:
     return bool(os.fstat(fd).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def lock_file(path: Path) -> int:
-    """Hold `path` for this process until the descriptor closes.
+def lock_file(path: Path, *, wait: bool = False) -> int:
+    """Hold `path` until the descriptor closes; `wait` for whoever has it.
 
-    Errors  BlockingIOError when another process has it.
+    Errors  BlockingIOError when another has it, unless told to wait.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(fd)
         raise
