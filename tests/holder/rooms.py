@@ -13,10 +13,12 @@ from xinglin.base import codec
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID
 from xinglin.base.units import MS_PER_HOUR
-from xinglin.client.door import ClaimRequest, SignedChallenge
-from xinglin.holder import answer, asking, claim_codes, fhir, imports, openings
+from xinglin.client.door import ClaimRequest, KeptConsent, SignedChallenge
+from xinglin.holder import answer, asking, claim_codes, fhir, imports, openings, release
+from xinglin.holder.deliveries import Delivered, deliver
 from xinglin.holder.holder import Holder, order
 from xinglin.holder.peers import LocalPeer
+from xinglin.holder.release import Page
 from xinglin.kernel.accounts import Custody
 from xinglin.kernel.genesis import CheckpointKey, Founder, Manifest, MemberKind, Parameters
 from xinglin.kernel.module import Event, Message
@@ -169,12 +171,32 @@ class Room:
         grant_id, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
         body = codec.encode(self.consent_body(**changes))
         if deliver:
-            answer.keep_consent(self.holder, subject, grant_id, Opened(nonce=nonce, body=body))
+            self.keep_consent(subject, grant_id, Opened(nonce=nonce, body=body))
         on_ledger = body if committed is None else codec.encode(committed)
         self.order(consent.Grant(subject=subject, grantee=grantee, grant_id=grant_id,
                                  until_h=self.node.now_ms() // MS_PER_HOUR + hours,
                                  body=commit(SHA256, "consent-body", nonce, on_ledger)))
         return grant_id
+
+    def keep_consent(self, subject: bytes, grant_id: bytes, opened: Opened, signer: bytes | None = None) -> None:
+        answer.keep_consent(self.holder, KeptConsent(
+            network=self.node.network, subject=subject, grant_id=grant_id, opened=opened).signed(
+                self.keys[signer or subject]))
+
+    def deliver(self, delivered: Delivered, signer: bytes = DOCTOR) -> None:
+        deliver(self.holder, delivered, self.keys[signer].sign(delivered.message(self.node.network)))
+
+    def page(self, subject: bytes, request: int, number: int, reader: bytes = DOCTOR) -> Page:
+        """As the reader fetches it, who signs for it."""
+        return release.page(self.holder, subject, request, number, self.fetches(subject, request, number, reader))
+
+    def opening(self, subject: bytes, request: int, reader: bytes = DOCTOR) -> bytes:
+        return release.opening(self.holder, subject, request, self.fetches(subject, request, None, reader))
+
+    def fetches(self, subject: bytes, request: int, number: int | None, reader: bytes = DOCTOR) -> bytes:
+        if not 0 <= request < 2**63 or not 0 <= (number or 0) < 2**63:
+            return b""             # no such number can be written down
+        return self.keys[reader].sign(release.fetch_message(self.node.network, subject, request, number))
 
     def revoke(self, subject: bytes, grant_id: bytes, grantee: bytes = B) -> None:
         self.order(consent.Revoke(subject=subject, grantee=grantee, grant_id=grant_id))

@@ -17,8 +17,9 @@ from xinglin.base.ids import NO_HASH, NO_ID
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
 from xinglin.holder import answer, asking, openings, shelf
-from xinglin.holder.answer import Delivered, Permit
+from xinglin.holder.answer import Permit
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.deliveries import Delivered
 from xinglin.holder.release import opening_info
 from xinglin.modules import access, consent, members
 from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody, ScopeItem, commit
@@ -42,9 +43,9 @@ def ordered(room: rooms.Room, *, reader: bytes = rooms.DOCTOR, said_reader: byte
     delivered = body if not other_body else codec.encode(RequestBody(
         reader=reader, purpose="TREAT", scope=rooms.LABORATORY, reason="something else"))
     if deliver:
-        answer.deliver(room.holder, Delivered(
+        room.deliver(Delivered(
             subject=room.subject(), request=Opened(nonce=nonce, body=delivered),
-            recipient=RecipientKey.new().public if other_key else recipient.public))
+            recipient=RecipientKey.new().public if other_key else recipient.public), said_reader or reader)
     (event,) = room.order(access.Request(
         reader=reader, subject=room.subject(), grant_id=NO_ID, key_hash=access.key_hash(SHA256, recipient.public),
         body=commit(SHA256, "request-body", nonce, body), **more))
@@ -96,7 +97,7 @@ def test_a_denial_tells_the_patient_its_cause_and_everybody_else_nothing(
     told = asked.answer
     assert (told.decision, told.grant_id, told.epoch, told.parts_root, told.expires_at_ms) == (
         access.Decision.DENIED, NO_ID, 0, NO_HASH, 0)
-    assert asking.opening(room.node, room.peer, asked) == Opening(available=False, scope=(), parts=0)
+    assert asking.opening(room.node, room.peer, asked) == Opening(available=False, scope=(), parts=0, salt=NO_HASH)
     with pytest.raises(NotAuthorised) as caught:
         asking.fetch(room.node, room.peer, asked, 0)
     assert str(caught.value) == "XL-8453 NOT_AVAILABLE"
@@ -180,7 +181,7 @@ def test_without_the_words_that_it_commits_to_a_request_is_denied_and_not_stated
     assert event.decision is access.Decision.DENIED and event.grant_id == NO_ID
     assert room.cause(subject, 2) is Cause.NO_BODY
     with pytest.raises(NotAuthorised):
-        room.peer.opening(subject, requested.number)
+        room.opening(subject, requested.number)
     if wrong == {"deliver": False}:
         _, words, _ = openings.history(room.holder, room.signed_challenge(subject))
         assert words[0].request is None, "shown as not stated"
@@ -196,9 +197,9 @@ def test_a_request_that_consent_denies_is_still_read_by_the_patient(room: rooms.
 @pytest.mark.parametrize("body", [b"", b"\xc0", codec.encode(("a", 1))])
 def test_what_is_no_request_or_consent_is_not_kept(room: rooms.Room, body: bytes) -> None:
     opened = Opened(nonce=bytes(32), body=body)
-    for call in (lambda: answer.deliver(room.holder, Delivered(
+    for call in (lambda: room.deliver(Delivered(
             subject=room.subject(), request=opened, recipient=RecipientKey.new().public)),
-            lambda: answer.keep_consent(room.holder, room.subject(), bytes(16), opened)):
+            lambda: room.keep_consent(room.subject(), bytes(16), opened)):
         with pytest.raises(NotUnderstood) as caught:
             call()
         assert caught.value.code is HolderCode.BODY_DOES_NOT_MATCH
@@ -207,7 +208,7 @@ def test_what_is_no_request_or_consent_is_not_kept(room: rooms.Room, body: bytes
 def test_nothing_is_kept_for_a_subject_of_another_holder(room: rooms.Room) -> None:
     stranger, opened = bytes(15) + b"x", Opened(nonce=bytes(32), body=codec.encode(room.consent_body()))
     with pytest.raises(NotFound) as caught:
-        answer.keep_consent(room.holder, stranger, bytes(16), opened)
+        room.keep_consent(stranger, bytes(16), opened, signer=rooms.DOCTOR)
     assert caught.value.code is HolderCode.SUBJECT_NOT_HELD
     with pytest.raises(NotFound):
         answer.answer(room.holder, stranger, 1)
@@ -218,7 +219,7 @@ def test_a_stranger_who_reads_a_grants_id_on_the_ledger_cannot_replace_its_body(
     grant_id = room.grant(subject)
     wider = codec.encode(room.consent_body(wording="everything, for anything", purposes=("TREAT", "HMARKT")))
     with pytest.raises(NotUnderstood) as caught:
-        answer.keep_consent(room.holder, subject, grant_id, Opened(nonce=bytes(32), body=wider))
+        room.keep_consent(subject, grant_id, Opened(nonce=bytes(32), body=wider))
     assert caught.value.code is HolderCode.BODY_DOES_NOT_MATCH
     assert room.ask(subject).permitted
 
@@ -280,7 +281,7 @@ def test_consent_taken_back_between_decision_and_block_is_a_denial(
     assert (event.decision, event.grant_id, event.parts_root) == (access.Decision.DENIED, NO_ID, NO_HASH)
     assert permit_of(room, requested.number) is None
     with pytest.raises(NotAuthorised):
-        room.peer.page(subject, requested.number, 0)
+        room.page(subject, requested.number, 0)
 
 
 def test_a_reader_who_left_before_the_answer_is_denied_and_no_breach_is_made_of_it(room: rooms.Room) -> None:
@@ -320,12 +321,12 @@ def test_a_permit_whose_answer_never_stood_releases_nothing(room: rooms.Room, mo
             answer.answer(room.holder, subject, requested.number)
     assert permit_of(room, requested.number) is not None, "it was written first"
     with pytest.raises(NotAuthorised) as caught:
-        room.peer.page(subject, requested.number, 0)
+        room.page(subject, requested.number, 0)
     assert caught.value.code is HolderCode.NOT_AVAILABLE
 
     room.reopen()
     assert answered(room, requested.number).decision is access.Decision.PERMIT
-    assert room.peer.page(subject, requested.number, 0).parts_total == 10
+    assert room.page(subject, requested.number, 0).parts_total == 10
 
 
 def test_a_permit_whose_answer_was_refused_releases_nothing(room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +345,7 @@ def test_a_permit_whose_answer_was_refused_releases_nothing(room: rooms.Room, mo
         with pytest.raises(Failed):
             answer.answer(room.holder, subject, requested.number)
     with pytest.raises(NotAuthorised):
-        room.peer.page(subject, requested.number, 0)
+        room.page(subject, requested.number, 0)
 
 
 def test_no_answer_in_time_is_a_breach_that_names_the_holder(room: rooms.Room) -> None:
@@ -387,10 +388,10 @@ def test_withheld_absent_and_unknown_sound_and_look_the_same_to_the_reader(room:
     seen = []
     for number in (withheld.number, absent.number, 77):
         with pytest.raises(NotAuthorised) as caught:
-            room.peer.page(subject, number, 0)
+            room.page(subject, number, 0)
         seen.append((type(caught.value), str(caught.value), caught.value.detail, caught.value.facts))
     with pytest.raises(NotAuthorised) as caught:
-        room.peer.page(bytes(15) + b"x", 1, 0)
+        room.page(bytes(15) + b"x", 1, 0)
     seen.append((type(caught.value), str(caught.value), caught.value.detail, caught.value.facts))
     assert seen == seen[:1] * 4
 
@@ -398,13 +399,13 @@ def test_withheld_absent_and_unknown_sound_and_look_the_same_to_the_reader(room:
     assert first is not None and second is not None
     assert len(codec.encode(first)) == len(codec.encode(second))
     assert asking.opening(room.node, room.peer, withheld) == asking.opening(room.node, room.peer, absent)
-    assert len(room.peer.opening(subject, withheld.number)) == len(room.peer.opening(subject, absent.number))
+    assert len(room.opening(subject, withheld.number)) == len(room.opening(subject, absent.number))
 
 
 def test_an_opening_is_for_the_reader_who_asked_and_nobody_else(room: rooms.Room) -> None:
     room.grant(room.subject())
     asked, other = room.ask(room.subject()), room.ask(room.subject(), reader=rooms.NURSE)
-    wrapped = room.peer.opening(room.subject(), asked.number)
+    wrapped = room.opening(room.subject(), asked.number)
     with pytest.raises(NotVerified):
         other.recipient.unwrap(opening_info(room.node.network, room.subject(), asked.number), wrapped)
     assert asking.available(room.node, room.peer, asked)

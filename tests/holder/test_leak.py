@@ -13,7 +13,7 @@ from xinglin.base.limits import PERMIT_MS_MAX
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client import Completeness, verify_file
 from xinglin.demo import leak
-from xinglin.holder import answer, asking, claim_codes, imports, openings, read_log
+from xinglin.holder import asking, claim_codes, imports, openings, read_log
 from xinglin.holder.fhir import Addition, Source, addition, read_sample
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access, consent
@@ -66,12 +66,12 @@ def tell(room: rooms.Room, ears: Ears) -> None:
     asked = room.ask(subject, scope=EVERYTHING)
     received = asking.fetch_all(room.node, room.peer, asked)
     assert len(received) > 20
-    ears.hear(*(codec.encode(room.peer.page(subject, asked.number, number)) for number in range(3)))
-    ears.hear(room.peer.opening(subject, asked.number), room.node.receipt(asked.tx), room.node.receipt(asked.answer_tx))
+    ears.hear(*(codec.encode(room.page(subject, asked.number, number)) for number in range(3)))
+    ears.hear(room.opening(subject, asked.number), room.node.receipt(asked.tx), room.node.receipt(asked.answer_tx))
 
     withheld = room.ask(subject, scope=NOTES, purpose="HRESCH")
     ears.refused(lambda: asking.fetch_all(room.node, room.peer, withheld))
-    ears.refused(lambda: answer.keep_consent(holder, subject, grant_id, Opened(nonce=bytes(32), body=b"Feest103")))
+    ears.refused(lambda: room.keep_consent(subject, grant_id, Opened(nonce=bytes(32), body=b"Feest103")))
     room.revoke(subject, grant_id)
     ears.refused(lambda: asking.fetch_all(room.node, room.peer, asked))
     room.grant(subject, hours=1)

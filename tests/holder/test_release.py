@@ -13,18 +13,22 @@ from holder import rooms
 from mutations import mutated
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotAuthorised, NotVerified
+from xinglin.base.history import tree_root
 from xinglin.base.ids import NO_HASH
 from xinglin.base.limits import MEMORY_IDLE_MS, PERMIT_MS_MAX, TIP_AGE_MS_MAX
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.ledger import Ledger
-from xinglin.holder import asking, read_log, release
+from xinglin.holder import asking, read_log, release, shelf
+from xinglin.holder.answer import salted
 from xinglin.holder.asking import Asked, Received
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.fhir import Head
 from xinglin.holder.peers import LocalPeer
 from xinglin.holder.recent import Recent
 from xinglin.holder.release import Page
-from xinglin.modules import access, members, module_set
+from xinglin.modules import access, members, module_set, records
+from xinglin.modules.decision import Facts, ScopeItem
 from xinglin.node import Node
 from xinglin.vault import VaultCode
 from xinglin.vault.wrap import RecipientKey
@@ -44,13 +48,13 @@ def asked(room: rooms.Room) -> Asked:
 
 
 def pages(room: rooms.Room, asked: Asked) -> list[Page]:
-    return [release.page(room.holder, asked.subject, asked.number, number) for number in range(PAGES)]
+    return [room.page(asked.subject, asked.number, number) for number in range(PAGES)]
 
 
 def denied(room: rooms.Room, asked: Asked, number: int = 0) -> None:
     before = read_log.running(room.holder).count
     with pytest.raises(NotAuthorised) as caught:
-        release.page(room.holder, asked.subject, asked.number, number)
+        room.page(asked.subject, asked.number, number)
     assert caught.value.code is HolderCode.NOT_AVAILABLE and caught.value.detail == ""
     assert read_log.running(room.holder).count == before, "what does not leave is not logged"
 
@@ -93,7 +97,7 @@ def test_a_permit_ends_with_its_grant(room: rooms.Room) -> None:
     room.node.advance(MS_PER_HOUR - now_ms % MS_PER_HOUR - 60_000)     # a minute before the hour
     room.grant(room.subject(), hours=1)
     asked = room.ask(room.subject())
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     room.node.advance(60_000)
     denied(room, asked, 1)
 
@@ -106,19 +110,19 @@ def test_a_suspended_organisation_gets_no_further_page(room: rooms.Room, asked: 
 
 
 def test_a_reader_who_left_gets_no_further_page(room: rooms.Room, asked: Asked) -> None:
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     room.order(members.EndStaff(member=rooms.B, account=rooms.DOCTOR))
     denied(room, asked, 1)
 
 
 def test_nothing_is_released_of_a_subject_whose_key_is_destroyed(room: rooms.Room, asked: Asked) -> None:
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     assert len(room.holder.shelves) and len(room.holder.served)
     room.holder.keystore.destroy(asked.subject)
     denied(room, asked, 1)
     assert not len(room.holder.shelves) and not len(room.holder.served), "and nothing of hers stays in memory"
     with pytest.raises(NotAuthorised):
-        release.opening(room.holder, asked.subject, asked.number)
+        room.opening(asked.subject, asked.number)
 
 
 @pytest.mark.parametrize("number", [PAGES, 99, -1, -2, -3, 2**40])
@@ -128,8 +132,8 @@ def test_a_page_that_is_not_there_is_not_available(room: rooms.Room, asked: Aske
 
 @pytest.mark.parametrize("request_number", [-1, 0, 99, 2**32, 2**70])
 def test_an_answer_that_is_not_there_is_not_available(room: rooms.Room, asked: Asked, request_number: int) -> None:
-    for call in (lambda: release.page(room.holder, asked.subject, request_number, 0),
-                 lambda: release.opening(room.holder, asked.subject, request_number)):
+    for call in (lambda: room.page(asked.subject, request_number, 0),
+                 lambda: room.opening(asked.subject, request_number)):
         with pytest.raises(NotAuthorised):
             call()
 
@@ -137,7 +141,7 @@ def test_an_answer_that_is_not_there_is_not_available(room: rooms.Room, asked: A
 @pytest.mark.parametrize("subject", [b"", bytes(16), b"x" * 17, b"\xff" * 16, rooms.A])
 def test_whatever_is_no_subject_is_not_available(room: rooms.Room, subject: bytes) -> None:
     with pytest.raises(NotAuthorised):
-        release.page(room.holder, subject, 1, 0)
+        room.page(subject, 1, 0)
 
 
 def test_a_permit_of_another_request_is_of_no_use(room: rooms.Room, asked: Asked) -> None:
@@ -145,7 +149,7 @@ def test_a_permit_of_another_request_is_of_no_use(room: rooms.Room, asked: Asked
     permit = room.holder.get("permit", asked.subject, name, release.Permit)
     room.holder.put("permit", asked.subject, (asked.number + 5).to_bytes(4, "big"), permit)
     with pytest.raises(NotAuthorised):
-        release.page(room.holder, asked.subject, asked.number + 5, 0)
+        room.page(asked.subject, asked.number + 5, 0)
 
 
 @pytest.mark.parametrize("change", [
@@ -165,7 +169,7 @@ def test_a_lost_index_row_is_damage_and_says_so(room: rooms.Room, asked: Asked) 
         room.holder.cabinet.delete("shelf", asked.subject, name)
     room.holder.forget(asked.subject)
     with pytest.raises(Failed) as caught:
-        release.page(room.holder, asked.subject, asked.number, 0)
+        room.page(asked.subject, asked.number, 0)
     assert caught.value.code is VaultCode.CABINET_DAMAGED
 
 
@@ -174,10 +178,10 @@ def test_a_lost_index_row_is_damage_and_says_so(room: rooms.Room, asked: Asked) 
 def test_a_stale_tip_is_made_fresh_by_an_anchor_and_then_serves(room: rooms.Room, asked: Asked) -> None:
     pages(room, asked)
     height = room.node.read(lambda ctx: ctx.height)
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     assert room.node.read(lambda ctx: ctx.height) == height, "a fresh tip needs no block"
     room.node.advance(TIP_AGE_MS_MAX + 1_000)
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     assert room.node.read(lambda ctx: ctx.height) == height + 1
     assert room.node.tip_age_ms() < TIP_AGE_MS_MAX
 
@@ -194,7 +198,7 @@ def test_an_anchor_that_changes_nothing_still_makes_a_fresh_tip(room: rooms.Room
     read_log.anchor(room.holder)
     assert read_log.anchor(room.holder) is None
     room.node.advance(TIP_AGE_MS_MAX + 1_000)
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     assert room.node.tip_age_ms() < TIP_AGE_MS_MAX
 
 
@@ -220,11 +224,11 @@ def test_a_tip_that_does_not_move_releases_nothing(tmp_path: Path) -> None:
         room.claim(room.subject())
         room.grant(room.subject())
         asked = room.ask(room.subject())
-        release.page(room.holder, asked.subject, asked.number, 0)
+        room.page(asked.subject, asked.number, 0)
         Runaway.leap_ms = 1
         before = read_log.running(room.holder).count
         with pytest.raises(NotAuthorised) as caught:
-            release.page(room.holder, asked.subject, asked.number, 1)
+            room.page(asked.subject, asked.number, 1)
         assert caught.value.code is HolderCode.TIP_TOO_OLD
         assert read_log.running(room.holder).count == before
     finally:
@@ -232,7 +236,105 @@ def test_a_tip_that_does_not_move_releases_nothing(tmp_path: Path) -> None:
         room.close()
 
 
+# -- the door asks who is there
+
+def test_a_stranger_gets_no_page_and_leaves_no_read(room: rooms.Room, asked: Asked) -> None:
+    subject, number = asked.subject, asked.number
+    before = read_log.running(room.holder).count
+    hers = room.fetches(subject, number, 0)
+    for signature in (b"", room.fetches(subject, number, 0, rooms.NURSE), room.fetches(subject, number, 0, rooms.B),
+                      room.fetches(subject, number, 1), room.fetches(subject, number, None),
+                      room.fetches(subject, number + 1, 0), hers[:-1], hers[:-1] + bytes([hers[-1] ^ 1])):
+        with pytest.raises(NotAuthorised) as caught:
+            release.page(room.holder, subject, number, 0, signature)
+        assert str(caught.value) == "XL-8453 NOT_AVAILABLE"
+        with pytest.raises(NotAuthorised):
+            release.opening(room.holder, subject, number, signature if signature != room.fetches(
+                subject, number, None) else b"")
+    assert read_log.running(room.holder).count == before and room.holder.served.get(subject, number) is None
+    assert release.page(room.holder, subject, number, 0, hers).parts_total == 10
+
+
+def test_what_was_said_of_a_permitted_answer_is_not_said_again_once_consent_is_taken_back(room: rooms.Room) -> None:
+    grant_id = room.grant(room.subject())
+    asked = room.ask(room.subject())
+    assert asking.opening(room.node, room.peer, asked).parts == 10
+    room.revoke(room.subject(), grant_id)
+    with pytest.raises(NotAuthorised) as caught:
+        asking.opening(room.node, room.peer, asked)
+    assert caught.value.code is HolderCode.NOT_AVAILABLE
+
+
+def test_a_suspended_holder_releases_nothing(room: rooms.Room, asked: Asked) -> None:
+    asking.fetch(room.node, room.peer, asked, 0)
+    room.order(members.Propose(proposer=rooms.B, member=rooms.A, motion=members.Motion.SUSPEND))
+    for voter in (rooms.C, rooms.A):
+        room.order(members.Vote(voter=voter, member=rooms.A, motion=members.Motion.SUSPEND))
+    denied(room, asked)
+    with pytest.raises(NotAuthorised):
+        asking.opening(room.node, room.peer, asked)
+
+
+# -- what the ledger shows of an answer
+
+def test_equal_answers_have_different_roots_and_no_guess_can_be_tested(room: rooms.Room, asked: Asked) -> None:
+    again = room.ask(room.subject())
+    assert asked.answer and again.answer and asked.answer.parts_root != again.answer.parts_root
+    page, number, commitments = [], 0, []
+    while len(commitments) < 10:
+        page, _ = asking.fetch(room.node, room.peer, asked, number)
+        commitments += [one.commitment for one in page]
+        number += 1
+    hashes = room.node.hashes
+    guesses = {tree_root(hashes, commitments), tree_root(hashes, salted(hashes, NO_HASH, commitments))}
+    assert not guesses & {asked.answer.parts_root, again.answer.parts_root}, "who has every part learns nothing"
+    salt = asking.opening(room.node, room.peer, asked).salt
+    assert tree_root(hashes, salted(hashes, salt, commitments)) == asked.answer.parts_root, "the opening opens it"
+    assert tree_root(hashes, salted(hashes, salt, commitments)) != again.answer.parts_root
+
+
 # -- what the reader believes
+
+def shelved_by_a_liar(room: rooms.Room, head: Head, resource: bytes) -> Asked:
+    """A record whose head and resource the holder made up and put on the ledger, asked for."""
+    subject = room.subject()
+    number = len(room.node.read(lambda ctx: shelf.roots(ctx, subject))) + 1
+    facts = Facts(id=head.id, classes=("lie",), labels=())
+    batch = shelf.shelve(room.holder, subject, number, [shelf.NewRecord(
+        head.id, head.version, "x/y", bytes(32), facts, codec.encode(head), resource)])
+    room.holder.order(records.Batch(service=rooms.SERVICE, owner=subject, number=number, root=batch.root, count=1))
+    scope = (ScopeItem(data_class="lie", id=""),)
+    room.grant(subject, scope=scope)
+    return room.ask(subject, scope=scope)
+
+
+LIED: dict[str, tuple[dict[str, Any], bytes]] = {
+    "a type that is a path": ({"resource_type": "../../pwned"}, b'{"resourceType":"../../pwned","id":"%s"}'),
+    "no type of FHIR's": ({"resource_type": "Observations"}, b'{"resourceType":"Observations","id":"%s"}'),
+    "another id": ({"id": "bb" * 16}, b'{"resourceType":"Observation","id":"%s"}'),
+    "another version": ({"version": 2}, b'{"resourceType":"Observation","id":"%s"}'),
+    "the resource's type": ({}, b'{"resourceType":"Patient","id":"%s"}'),
+    "the resource's id": ({}, b'{"resourceType":"Observation","id":"x%s"}'),
+    "no JSON": ({}, b"\x1b]0;owned\x07\x1b[2J %s"),
+    "no object": ({}, b'["%s"]'),
+    "not UTF-8": ({}, b'{"resourceType":"Observation","id":"%s","x":"\xff"}'),
+}
+
+
+@pytest.mark.parametrize("name", LIED)
+def test_what_a_holder_made_up_is_not_taken_for_a_record(room: rooms.Room, name: str) -> None:
+    own = "aa" * 16
+    honest = Head(resource_type="Observation", id=own, version=1, classes=("lie",), codes=(), dates=(), labels=(),
+                  label_table=1)
+    good = shelved_by_a_liar(room, honest, b'{"resourceType":"Observation","id":"%s"}' % own.encode())
+    assert len(asking.fetch_all(room.node, room.peer, good)) == 1
+    changes, resource = LIED[name]
+    parts = [asking.Verified(first, bytes(32), content) for first, content in zip(
+        [one.part for one in asking.fetch(room.node, room.peer, good, 0)[0]],
+        (codec.encode(structs.replace(honest, **changes)), resource % own.encode()), strict=True)]
+    with pytest.raises(NotVerified) as caught:
+        asking.join(parts)
+    assert caught.value.code is HolderCode.PART_NOT_VERIFIED
 
 class Tampering:
     """Another holder, whose pages and openings were altered on the way."""
@@ -243,11 +345,11 @@ class Tampering:
         self._page, self._opening = page, opening
         self.deliver, self.answer = self._honest.deliver, self._honest.answer
 
-    def page(self, subject: bytes, request: int, number: int) -> Page:
-        return self._page(self._honest.page(subject, request, number))
+    def page(self, subject: bytes, request: int, number: int, signature: bytes) -> Page:
+        return self._page(self._honest.page(subject, request, number, signature))
 
-    def opening(self, subject: bytes, request: int) -> bytes:
-        return self._opening(self._honest.opening(subject, request))
+    def opening(self, subject: bytes, request: int, signature: bytes) -> bytes:
+        return self._opening(self._honest.opening(subject, request, signature))
 
 
 def first_part(page: Page, **changes: Any) -> Page:
@@ -299,7 +401,7 @@ def test_pages_that_end_too_early_are_noticed(room: rooms.Room, asked: Asked) ->
 def test_an_altered_opening_is_noticed(room: rooms.Room, asked: Asked) -> None:
     later = room.ask(room.subject())
     for opening in (lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[:40], lambda data: b"",
-                    lambda data: room.peer.opening(asked.subject, later.number)):
+                    lambda data: room.opening(asked.subject, later.number)):
         with pytest.raises(NotVerified):
             asking.fetch_all(room.node, Tampering(room, opening=opening), asked)
 
@@ -318,7 +420,7 @@ def test_an_answer_to_another_request_is_not_taken_for_this_one(room: rooms.Room
 def test_of_5000_altered_pages_none_yields_a_wrong_record(room: rooms.Room, asked: Asked) -> None:
     honest = [codec.encode(page) for page in pages(room, asked)]
     truth: list[Received] = asking.fetch_all(room.node, room.peer, asked)
-    opening = room.peer.opening(asked.subject, asked.number)
+    opening = room.opening(asked.subject, asked.number)
     chance = random.Random(7)
     caught = unchanged = 0
     for _ in range(5_000):
@@ -327,10 +429,11 @@ def test_of_5000_altered_pages_none_yields_a_wrong_record(room: rooms.Room, aske
         class Mutated:
             deliver, answer = room.peer.deliver, room.peer.answer
 
-            def opening(self, subject: bytes, request: int) -> bytes:
+            def opening(self, subject: bytes, request: int, signature: bytes) -> bytes:
                 return opening
 
-            def page(self, subject: bytes, request: int, number: int, which: int = which, data: bytes = data) -> Page:
+            def page(self, subject: bytes, request: int, number: int, signature: bytes, which: int = which,
+                     data: bytes = data) -> Page:
                 found: Page = codec.decode(data if number == which else honest[number], Page)
                 return found
 
@@ -343,7 +446,7 @@ def test_of_5000_altered_pages_none_yields_a_wrong_record(room: rooms.Room, aske
 
 
 def test_only_the_key_that_asked_opens_a_page(room: rooms.Room, asked: Asked) -> None:
-    page = release.page(room.holder, asked.subject, asked.number, 0)
+    page = room.page(asked.subject, asked.number, 0)
     info = release.wrap_info(room.node.network, asked.subject, asked.number, 0)
     assert asked.recipient.unwrap(info, page.wrapped)
     with pytest.raises(NotVerified):
@@ -380,7 +483,7 @@ def test_each_page_is_logged_before_it_leaves_and_the_hash_follows_from_the_rows
 def test_the_ledger_holds_the_log_as_of_its_last_anchor(room: rooms.Room, asked: Asked) -> None:
     pages(room, asked)
     read_log.anchor(room.holder)
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     row = room.node.read(lambda ctx: ctx[access.ANCHORS].get((rooms.A,)))
     assert row is not None and row.count == PAGES and read_log.running(room.holder).count == PAGES + 1
     room.node.advance(60_000)
@@ -393,7 +496,7 @@ def test_eight_threads_lose_no_read_and_break_no_chain(room: rooms.Room, asked: 
     def read_and_anchor(number: int) -> int:
         if number % 10 == 9:
             read_log.anchor(room.holder, even_unchanged=True)
-        return release.page(room.holder, asked.subject, asked.number, number % PAGES).page
+        return room.page(asked.subject, asked.number, number % PAGES).page
 
     with ThreadPoolExecutor(8) as pool:
         assert len(list(pool.map(read_and_anchor, range(80)))) == 80
@@ -432,15 +535,15 @@ def test_memory_is_bounded_in_weight_and_in_time() -> None:
 
 
 def test_what_was_not_used_for_a_minute_is_let_go(room: rooms.Room, asked: Asked) -> None:
-    release.page(room.holder, asked.subject, asked.number, 0)
+    room.page(asked.subject, asked.number, 0)
     room.node.advance(MEMORY_IDLE_MS + 1)
     assert room.holder.shelves.get(asked.subject, 1) is None
     assert room.holder.served.get(asked.subject, asked.number) is None
 
 
 def test_an_import_between_two_pages_changes_nothing_of_the_answer(room: rooms.Room, asked: Asked) -> None:
-    first = codec.encode(release.page(room.holder, asked.subject, asked.number, 1).parts)
+    first = codec.encode(room.page(asked.subject, asked.number, 1).parts)
     room.take_in(*rooms.chart(9))
-    assert codec.encode(release.page(room.holder, asked.subject, asked.number, 1).parts) == first
+    assert codec.encode(room.page(asked.subject, asked.number, 1).parts) == first
     assert len(asking.fetch_all(room.node, room.peer, asked)) == 5
     assert len(asking.fetch_all(room.node, room.peer, room.ask(room.subject()))) == 9

@@ -33,6 +33,7 @@ class Sent(NamedTuple):
     receipt: bytes
     events: tuple[Event, ...]      # after the envelope
     height: int
+    time_ms: int                   # of its block, as the receipt has it
 
 
 class _Verifying:
@@ -64,7 +65,7 @@ class _Verifying:
             raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX)
         if verified.leaf.code:
             raise Failed(self.modules.codes[verified.leaf.code], tx=tx_id, receipt=file)
-        return Sent(tx_id, file, verified.events[1:], verified.leaf.height)
+        return Sent(tx_id, file, verified.events[1:], verified.leaf.height, verified.closing.time_ms)
 
     def verify(self, file: bytes) -> VerifiedReceipt:
         return verify_receipt(read_file(file, Receipt), self.pinned, self.modules)

@@ -6,12 +6,14 @@ from msgspec import Meta
 
 from xinglin.base import codec
 from xinglin.base.codec import Struct
-from xinglin.base.ids import GrantId, Hash, SubjectId
+from xinglin.base.crypto import SigningKey
+from xinglin.base.ids import GrantId, Hash, NetworkId, SubjectId
 from xinglin.base.units import Count
 from xinglin.kernel.module import Event
 from xinglin.modules.decision import Opened
 
 CHALLENGE_DOMAIN = b"xinglin/challenge/1\x00"
+KEPT_CONSENT_DOMAIN = b"xinglin/kept-consent/1\x00"
 
 SignatureBytes = Annotated[bytes, Meta(max_length=4096)]
 
@@ -40,6 +42,28 @@ class SignedChallenge(Struct, tag="xinglin.signed-challenge/1"):
     signature: SignatureBytes
 
 
+class KeptConsent(Struct, tag="xinglin.kept-consent/1"):
+    """The body behind a grant, for the holder to keep."""
+
+    network: NetworkId
+    subject: SubjectId
+    grant_id: GrantId
+    opened: Opened                 # of ConsentBody
+
+    def message(self) -> bytes:
+        return KEPT_CONSENT_DOMAIN + codec.encode(self)
+
+    def signed(self, key: SigningKey) -> "SignedConsent":
+        return SignedConsent(consent=self, signature=key.sign(self.message()))
+
+
+class SignedConsent(Struct, tag="xinglin.signed-consent/1"):
+    """Signed with the subject's key: a holder keeps nothing for strangers."""
+
+    consent: KeptConsent
+    signature: SignatureBytes
+
+
 class Words(Struct, tag="xinglin.words/1"):
     """What was asked and judged behind one entry; None where nothing was delivered ("not stated")."""
 
@@ -58,7 +82,7 @@ class Door(Protocol):
     def claim(self, request: ClaimRequest) -> bytes:
         """Check code and claim, co-sign, order; the receipt file."""
 
-    def keep_consent(self, subject: SubjectId, grant_id: GrantId, opened: Opened) -> None:
+    def keep_consent(self, signed: SignedConsent) -> None:
         """Keep the body behind a grant. Without it the holder answers no."""
 
     def challenge(self, subject: SubjectId) -> Challenge: ...

@@ -164,9 +164,10 @@ def _check_grant(sent: Sent, subject: SubjectId, grantee: MemberId, grant_id: Gr
     """The grant on the ledger is the one she was shown, and ends `hours` after it was made, as its block has it."""
     (given,) = sent.events
     lasts_h = until_h - sent.time_ms // MS_PER_HOUR
-    if not isinstance(given, consent.Granted) or (
-            given.subject, given.grantee, given.grant_id, given.until_h, given.body) != (
-            subject, grantee, grant_id, until_h, commitment) or not hours - CLOCK_HOURS <= lasts_h <= hours + CLOCK_HOURS:
+    same = isinstance(given, consent.Granted) and (
+        given.subject, given.grantee, given.grant_id, given.until_h, given.body) == (
+        subject, grantee, grant_id, until_h, commitment)
+    if not same or abs(lasts_h - hours) > CLOCK_HOURS:
         raise NotVerified(ClientCode.GRANT_NOT_AS_ASKED, f"{lasts_h} h", grant_id=grant_id, receipt=sent.receipt)
 
 

@@ -13,7 +13,7 @@ from xinglin.base import codec
 from xinglin.base.check import NotVerified
 from xinglin.base.codec import Struct
 from xinglin.base.ids import NetworkId
-from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.codes import ClientCode
 from xinglin.kernel.codes import KernelCode
@@ -35,7 +35,7 @@ EntryBytes = Annotated[bytes, Meta(max_length=2048)]
 class Completeness(Struct, tag="xinglin.completeness/1"):
     """Every entry of a subject's access log, in order, and the proof of the log's row."""
 
-    entries: Annotated[tuple[EntryBytes, ...], Meta(max_length=100_000)]
+    entries: Annotated[tuple[EntryBytes, ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
     log: StateProof
 
 

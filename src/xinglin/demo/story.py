@@ -169,7 +169,7 @@ def import_records(story: Story) -> Held:
     patient = story.patient()
     refused(lambda: patient.grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN),
                                   scope=SCOPE, purposes=("TREAT",), hours=24, labels=(), wording="-", language="en"),
-            KernelCode.SIGNER_UNKNOWN)
+            HolderCode.NOT_SIGNED)
     return Held(f"{story.patients} 位患者，{story.resources} 份资源",
                 f"{story.patients} patients, {story.resources} resources", tx)
 

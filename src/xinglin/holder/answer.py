@@ -8,20 +8,24 @@ lacks them. A permit names that answer's transaction: nothing is released before
 A denial names no grant and no epoch: which one was considered is finer than "no".
 """
 
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta, structs
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.check import Busy, Failed, NotAuthorised, NotUnderstood
 from xinglin.base.codec import Struct
+from xinglin.base.crypto import HashSuite
 from xinglin.base.history import tree_root
 from xinglin.base.ids import NO_HASH, NO_ID, AccountId, GrantId, Hash, MemberId, SubjectId, TxId
-from xinglin.base.limits import BATCHES_PER_OWNER_MAX, PERMIT_MS_MAX
+from xinglin.base.limits import BATCHES_PER_OWNER_MAX, CONSENTS_KEPT_MAX, PERMIT_MS_MAX
 from xinglin.base.units import MS_PER_MINUTE, U32, Epoch, Millis
+from xinglin.client.door import SignedConsent
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.deliveries import Delivered
 from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.state import Reading
 from xinglin.modules import access, consent, members
@@ -41,14 +45,6 @@ from xinglin.vault.seal import new_nonce
 from xinglin.vault.wrap import PUBLIC_BYTES
 
 PERMIT_MS = PERMIT_MS_MAX - MS_PER_MINUTE    # block time may be a little behind this clock
-
-
-class Delivered(Struct, tag="xinglin.delivered/1"):
-    """A request in words, as the reader's holder hands it over before it is ordered."""
-
-    subject: SubjectId
-    request: Opened                # of RequestBody
-    recipient: Annotated[bytes, Meta(min_length=PUBLIC_BYTES, max_length=PUBLIC_BYTES)]
 
 
 class Place(Struct):
@@ -71,12 +67,14 @@ class Permit(Struct, tag="xinglin.permit/1"):
     recipient: Annotated[bytes, Meta(max_length=PUBLIC_BYTES)]
     batches: Annotated[tuple[Hash, ...], Meta(max_length=BATCHES_PER_OWNER_MAX)]   # roots that were judged
     parts: tuple[Place, ...]
+    salt: Hash                     # of the parts root, as the opening has it
     parts_root: Hash
 
 
 class Openings(Struct, tag="xinglin.openings/1"):
     """What opens an answer's commitments: `opening` for reader and patient, `inputs` for the patient."""
 
+    reader: AccountId
     recipient: Annotated[bytes, Meta(max_length=PUBLIC_BYTES)]      # the reader's key; empty when it never came
     inputs: Opened
     opening: Opened
@@ -121,34 +119,35 @@ class Judged(NamedTuple):
         return self._replace(judgement=Judgement(cause=Cause.NO_LONGER_LIVE, selected=()))
 
 
-def deliver(holder: Holder, delivered: Delivered) -> None:
-    """Keep what is about to be asked. Errors  NotFound SUBJECT_NOT_HELD, NotUnderstood BODY_DOES_NOT_MATCH."""
-    holder.require_held(delivered.subject)
-    try:
-        codec.decode(delivered.request.body, RequestBody)
-    except NotUnderstood:
-        raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH) from None
-    commitment = commit(holder.node.hashes, "request-body", delivered.request.nonce, delivered.request.body)
-    holder.put("delivered", delivered.subject, commitment, delivered)
+def keep_consent(holder: Holder, signed: SignedConsent) -> None:
+    """Keep the body of a grant, handed over by the patient's wallet before she orders it, and signed with her key.
 
-
-def keep_consent(holder: Holder, subject: SubjectId, grant_id: GrantId, opened: Opened) -> None:
-    """Keep the body of a grant, handed over by the patient's wallet before she orders it.
-
-    Once the grant is on the ledger, where strangers read its id, only the body that it commits to is taken.
-    Errors  NotFound SUBJECT_NOT_HELD, NotUnderstood BODY_DOES_NOT_MATCH.
+    Once the grant is on the ledger only the body that it commits to is taken.
+    Errors  NotFound SUBJECT_NOT_HELD; NotAuthorised NOT_SIGNED; NotUnderstood BODY_DOES_NOT_MATCH; Busy
+            TOO_MUCH_WAITING.
     """
+    subject, grant_id, opened = signed.consent.subject, signed.consent.grant_id, signed.consent.opened
     holder.require_held(subject)
+    if signed.consent.network != holder.node.network \
+            or not holder.has_signed(subject, signed.consent.message(), signed.signature):
+        raise NotAuthorised(HolderCode.NOT_SIGNED)
     try:
         codec.decode(opened.body, ConsentBody)
     except NotUnderstood:
         raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH) from None
     commitment = commit(holder.node.hashes, "consent-body", opened.nonce, opened.body)
-    for _, row in holder.node.rows(consent.GRANTS, subject):
-        given = consent.find(row, grant_id)
-        if given is not None and given.body != commitment:
-            raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH)
-    holder.put("consent", subject, grant_id, opened)
+    on_ledger = {given.grant_id: given.body for _, row in holder.node.rows(consent.GRANTS, subject)
+                 for given in row.grants}
+    if on_ledger.get(grant_id, commitment) != commitment:
+        raise NotUnderstood(HolderCode.BODY_DOES_NOT_MATCH)
+    with holder.turn(subject):
+        kept = set(holder.cabinet.list("consent", subject)) - {grant_id}
+        if len(kept) >= CONSENTS_KEPT_MAX:
+            for gone in kept - on_ledger.keys():       # closed long ago, or never ordered
+                holder.cabinet.delete("consent", subject, gone)
+            if len(kept & on_ledger.keys()) >= CONSENTS_KEPT_MAX:
+                raise Busy(HolderCode.TOO_MUCH_WAITING)
+        holder.put("consent", subject, grant_id, opened)
 
 
 def answer_open(holder: Holder) -> list[Committed]:
@@ -253,16 +252,17 @@ def _order(holder: Holder, subject: SubjectId, asked: Asked, judged: Judged) -> 
     hashes, now_ms = holder.node.hashes, holder.node.now_ms()
     places = tuple(Place(batch=record.batch.number, position=record.position, part=part)
                    for record in judged.selected for part in (shelf.HEAD, shelf.REST))
-    openings = _openings(holder, asked, judged, now_ms, len(places))
+    salt = new_nonce() if judged.permitted else NO_HASH
+    openings = _openings(holder, asked, judged, now_ms, len(places), salt)
     permit: Permit | None = None
     grant, delivered = judged.grant, judged.delivered
     if judged.permitted and grant is not None and delivered is not None:
         permit = Permit(
             answer=NO_HASH, reader=asked.row.reader, grantee=asked.row.grantee, grant_id=grant.grant_id,
             epoch=grant.epoch, expires_at_ms=now_ms + PERMIT_MS, recipient=delivered.recipient,
-            batches=tuple(asked.batches), parts=places, parts_root=tree_root(hashes, [
+            batches=tuple(asked.batches), parts=places, salt=salt, parts_root=tree_root(hashes, salted(hashes, salt, [
                 shelf.part_of(record.shelved, part).commitment
-                for record in judged.selected for part in (shelf.HEAD, shelf.REST)]))
+                for record in judged.selected for part in (shelf.HEAD, shelf.REST)])))
     raw, tx_id = holder.signed(access.Answer(
         service=holder.service, subject=subject, number=asked.number,
         decision=access.Decision.PERMIT if permit else access.Decision.DENIED,
@@ -282,18 +282,23 @@ def _order(holder: Holder, subject: SubjectId, asked: Asked, judged: Judged) -> 
     return committed
 
 
-def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: int) -> Openings:
+def salted(hashes: HashSuite, salt: bytes, commitments: Sequence[Hash]) -> list[Hash]:
+    """The entries of an answer's tree: a secret first, so that its root on the ledger tells nobody who knows the parts
+    which of them were released, or that two answers released the same."""
+    return [commit(hashes, "parts", salt, b""), *commitments]
+
+
+def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: int, salt: Hash) -> Openings:
     inputs = Inputs(rule_version=RULE_VERSION, request=asked.row.body,
                     consent=judged.grant.body if judged.grant else NO_HASH,
                     role=asked.role, at_ms=now_ms, records=len(judged.contents.facts),
                     records_root=judged.contents.facts_root, cause=judged.judgement.cause)
     available, delivered = judged.permitted, judged.delivered
     scope = codec.decode(delivered.request.body, RequestBody).scope if delivered and available else ()
-    opening = Opening(available=available, scope=scope, parts=parts)
-    return Openings(recipient=delivered.recipient if delivered else b"",
+    opening = Opening(available=available, scope=scope, parts=parts, salt=salt)
+    return Openings(reader=asked.row.reader, recipient=delivered.recipient if delivered else b"",
                     inputs=Opened(nonce=new_nonce(), body=codec.encode(inputs)),
                     opening=Opened(nonce=new_nonce(), body=codec.encode(opening)))
 
 
-__all__ = ["Delivered", "Openings", "Permit", "Place", "answer", "answer_open", "consent_body",
-           "deliver", "keep_consent"]
+__all__ = ["Openings", "Permit", "Place", "answer", "answer_open", "consent_body", "keep_consent", "salted"]

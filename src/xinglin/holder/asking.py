@@ -10,16 +10,25 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotAuthorised, NotVerified, ProofInvalid
+from xinglin.base.check import Failed, NotAuthorised, NotUnderstood, NotVerified, ProofInvalid
 from xinglin.base.crypto import HashSuite, SigningKey
 from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
-from xinglin.base.ids import NO_ID, AccountId, GrantId, SubjectId, TxId
+from xinglin.base.ids import NO_ID, AccountId, GrantId, Hash, NetworkId, SubjectId, TxId
 from xinglin.engine.embedded import Committed
-from xinglin.holder.answer import Delivered
+from xinglin.holder.answer import salted
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.fhir import Head
+from xinglin.holder.deliveries import Delivered
+from xinglin.holder.fhir import Head, json_text
+from xinglin.holder.fhir.definitions import resource_types
 from xinglin.holder.holder import order
-from xinglin.holder.release import Page, PageKeys, ReleasedPart, opening_info, wrap_info
+from xinglin.holder.release import (
+    Page,
+    PageKeys,
+    ReleasedPart,
+    fetch_message,
+    opening_info,
+    wrap_info,
+)
 from xinglin.holder.shelf import HEAD, REST, part_context
 from xinglin.kernel.module import Event
 from xinglin.modules import access, records
@@ -34,13 +43,13 @@ E = TypeVar("E", bound=Event)
 class Peer(Protocol):
     """The data's holder, as the reader's holder reaches it: by a call in one process, by mutual TLS later."""
 
-    def deliver(self, delivered: Delivered) -> None: ...
+    def deliver(self, delivered: Delivered, signature: bytes) -> None: ...
 
     def answer(self, subject: SubjectId, number: int) -> Committed: ...
 
-    def page(self, subject: SubjectId, request: int, number: int) -> Page: ...
+    def page(self, subject: SubjectId, request: int, number: int, signature: bytes) -> Page: ...
 
-    def opening(self, subject: SubjectId, request: int) -> bytes:
+    def opening(self, subject: SubjectId, request: int, signature: bytes) -> bytes:
         """An Opened, wrapped for the request's key."""
 
 
@@ -52,9 +61,14 @@ class Asked:
     number: int
     denied: int
     tx: TxId
+    key: SigningKey                # the reader's, which signs for each page
     recipient: RecipientKey
     answer: access.Answered | None
     answer_tx: TxId | None
+
+    def signature(self, network: NetworkId, page: int | None) -> bytes:
+        """For a page, or the opening."""
+        return self.key.sign(fetch_message(network, self.subject, self.number, page))
 
     @property
     def permitted(self) -> bool:
@@ -70,6 +84,7 @@ class Received(NamedTuple):
 
 class Verified(NamedTuple):
     part: ReleasedPart
+    commitment: Hash
     content: bytes
 
 
@@ -82,20 +97,21 @@ def ask(node: Node, peer: Peer, subject: SubjectId, reader: AccountId, key: Sign
     recipient = RecipientKey.new()
     body = codec.encode(RequestBody(reader=reader, purpose=purpose, scope=tuple(scope), reason=reason))
     opened = Opened(nonce=new_nonce(), body=body)
-    peer.deliver(Delivered(subject=subject, request=opened, recipient=recipient.public))
+    delivered = Delivered(subject=subject, request=opened, recipient=recipient.public)
+    peer.deliver(delivered, key.sign(delivered.message(node.network)))
     committed, events = order(node, [access.Request(
         reader=reader, subject=subject, grant_id=grant_id,
         key_hash=access.key_hash(node.hashes, recipient.public),
         body=commit(node.hashes, "request-body", opened.nonce, body))], {reader: key})
     requested = _one(events, access.Requested)
     if requested.denied:
-        return Asked(subject, requested.number, requested.denied, committed.tx_id, recipient, None, None)
+        return Asked(subject, requested.number, requested.denied, committed.tx_id, key, recipient, None, None)
     answer_tx = peer.answer(subject, requested.number).tx_id
     outcome = node.outcome(answer_tx)
     answer = _one(outcome.events if outcome else (), access.Answered)
     if (answer.subject, answer.request) != (subject, requested.number):
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "an answer to something else")
-    return Asked(subject, requested.number, 0, committed.tx_id, recipient, answer, answer_tx)
+    return Asked(subject, requested.number, 0, committed.tx_id, key, recipient, answer, answer_tx)
 
 
 def _one(events: Sequence[Event], type_: type[E]) -> E:
@@ -114,7 +130,7 @@ def fetch(node: Node, peer: Peer, asked: Asked, number: int) -> tuple[list[Verif
 
 
 def _fetch(node: Node, peer: Peer, asked: Asked, number: int, total: int) -> tuple[list[Verified], int]:
-    page = peer.page(asked.subject, asked.number, number)
+    page = peer.page(asked.subject, asked.number, number, asked.signature(node.network, number))
     per_page = node.manifest.parameters.page_parts
     pages = -(-total // per_page)
     if (page.network, page.subject, page.request, page.page, page.pages, page.parts_total) != (
@@ -132,9 +148,9 @@ def _fetch(node: Node, peer: Peer, asked: Asked, number: int, total: int) -> tup
             raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a part in the place of another")
         context = part_context(asked.subject, part.record_id, part.version, part.part)
         content = open_sealed(opener.key, context, part.sealed)
-        _verify(node.hashes, asked, total, part, commit(node.hashes, "part", opener.nonce, content),
-                on_ledger.get(part.batch))
-        verified.append(Verified(part, content))
+        commitment = commit(node.hashes, "part", opener.nonce, content)
+        _verify(node.hashes, asked, total, part, commitment, on_ledger.get(part.batch))
+        verified.append(Verified(part, commitment, content))
     return verified, pages
 
 
@@ -145,7 +161,7 @@ def _verify(hashes: HashSuite, asked: Asked, total: int, part: ReleasedPart, com
     try:
         if asked.answer is None or batch is None or batch.count != part.batch_size:
             raise ProofInvalid("no such answer, or no such batch on the ledger")
-        verify_inclusion(hashes, leaf_hash(hashes, commitment), part.answer_index, total,
+        verify_inclusion(hashes, leaf_hash(hashes, commitment), 1 + part.answer_index, 1 + total,
                          list(part.answer_path), asked.answer.parts_root)
         verify_inclusion(hashes, leaf_hash(hashes, tree_root(hashes, pair)), part.position, part.batch_size,
                          list(part.batch_path), batch.root)
@@ -158,32 +174,58 @@ def fetch_all(node: Node, peer: Peer, asked: Asked) -> list[Received]:
 
     Errors  as `fetch`; NotVerified PART_NOT_VERIFIED when something is missing at the end.
     """
-    total = opening(node, peer, asked).parts
+    said = opening(node, peer, asked)
     parts: list[Verified] = []
     number, pages = 0, 1
     while number < pages:
-        found, pages = _fetch(node, peer, asked, number, total)
+        found, pages = _fetch(node, peer, asked, number, said.parts)
         parts += found
         number += 1
+    root = tree_root(node.hashes, salted(node.hashes, said.salt, [one.commitment for one in parts]))
+    if asked.answer is None or root != asked.answer.parts_root:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "the parts are not those of the answer")
     return join(parts)
 
 
 def join(parts: Sequence[Verified]) -> list[Received]:
-    """Heads with their rests, in order of release.
+    """Heads with their rests, in order of release. A holder commits to whatever it likes: so each is looked at.
 
-    Errors  NotVerified PART_NOT_VERIFIED when a record lacks one of them.
+    Errors  NotVerified PART_NOT_VERIFIED when a record lacks one of them, or they are not of one FHIR resource.
     """
     heads: dict[tuple[int, int], Head] = {}
     found: dict[tuple[int, int], Received] = {}
-    for part, content in parts:
+    for part, _, content in parts:
         place = part.batch, part.position
         if part.part == HEAD:
-            heads[place] = codec.decode(content, Head)
+            heads[place] = _head(part, content)
         elif place in heads:
-            found[place] = Received(heads[place], content)
+            found[place] = Received(heads[place], _resource(heads[place], content))
     if len(found) != len(heads) or 2 * len(found) != len(parts):
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "half of a record is missing")
     return list(found.values())
+
+
+def _head(part: ReleasedPart, content: bytes) -> Head:
+    """It says of itself what the page says of it, and its type is one of FHIR's: files are named for it."""
+    try:
+        head: Head = codec.decode(content, Head)
+    except NotUnderstood as error:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, error.detail) from None
+    if head.resource_type not in resource_types() or (head.id, head.version) != (part.record_id, part.version):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a head of something else")
+    return head
+
+
+def _resource(head: Head, content: bytes) -> bytes:
+    """Strict JSON, of the type and id that its head names."""
+    try:
+        resource = json_text.parse(content)
+    except NotUnderstood as error:
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, f"{error.code.name} {error.detail}") from None
+    if not isinstance(resource, dict) or (resource.get("resourceType"), resource.get("id")) != (
+            head.resource_type, head.id):
+        raise NotVerified(HolderCode.PART_NOT_VERIFIED, "a resource that is not its head's")
+    return content
 
 
 def opening(node: Node, peer: Peer, asked: Asked) -> Opening:
@@ -194,7 +236,7 @@ def opening(node: Node, peer: Peer, asked: Asked) -> Opening:
     if asked.answer is None:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
     info = opening_info(node.network, asked.subject, asked.number)
-    wrapped = peer.opening(asked.subject, asked.number)
+    wrapped = peer.opening(asked.subject, asked.number, asked.signature(node.network, None))
     opened: Opened = codec.decode(asked.recipient.unwrap(info, wrapped), Opened)
     if commit(node.hashes, "opening", opened.nonce, opened.body) != asked.answer.opening:
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "the opening is another one")

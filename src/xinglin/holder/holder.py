@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotFound
-from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.check import Failed, NotFound, SignatureInvalid
+from xinglin.base.crypto import SignatureSuite, SigningKey, verify
 from xinglin.base.ids import AccountId, Id, MemberId, SubjectId, TxId
 from xinglin.base.limits import ANSWERS_SERVED_MAX, SHELF_RECORDS_MAX
 from xinglin.client.signing import EXPIRES_IN_MS, sign
@@ -21,6 +21,7 @@ from xinglin.engine.embedded import Committed
 from xinglin.holder.challenges import Challenges
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.recent import Recent
+from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.module import Event, Message
 from xinglin.node import Node
 from xinglin.vault import VaultCode
@@ -120,6 +121,18 @@ class Holder:
         self.shelves.forget(owner)
         self.contents.forget(owner)
         self.served.forget(owner)
+
+    def has_signed(self, account: AccountId, message: bytes, signature: bytes) -> bool:
+        """Whether a live key of the account signed the message: how the door tells who is there."""
+        row = self.node.read(lambda ctx: ctx[ACCOUNTS].get((account,)))
+        for key in row.keys if row and not row.suspended else ():
+            try:
+                if not key.retired:
+                    verify(key.suite, key.key, message, signature)
+                    return True
+            except SignatureInvalid:
+                continue
+        return False
 
     # -- ordering as the service
 

@@ -4,14 +4,13 @@ Entries are public to nobody: the store's index by subject answers her, or an en
 """
 
 from xinglin.base import codec
-from xinglin.base.check import NotAuthorised, SignatureInvalid
-from xinglin.base.crypto import verify
+from xinglin.base.check import NotAuthorised
 from xinglin.base.ids import SubjectId
 from xinglin.client.door import Challenge, SignedChallenge, Words
-from xinglin.holder.answer import Delivered, Openings
+from xinglin.holder.answer import Openings
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.deliveries import Delivered
 from xinglin.holder.holder import Holder
-from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.module import Event
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access
@@ -63,17 +62,10 @@ def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
     """The subject whose live key signed a challenge that was drawn here and not used before."""
     asked = signed.challenge
     subject = asked.subject
+    # Used up last, once the signature was found good.
     if asked.network == holder.node.network and holder.holds(subject) \
-            and holder.challenges.is_open(subject, asked.nonce):
-        row = holder.node.read(lambda ctx: ctx[ACCOUNTS].get((subject,)))
-        message = asked.message()
-        for key in row.keys if row else ():
-            try:
-                if key.retired:
-                    continue
-                verify(key.suite, key.key, message, signed.signature)
-            except SignatureInvalid:
-                continue
-            if holder.challenges.use(subject, asked.nonce):
-                return subject
+            and holder.challenges.is_open(subject, asked.nonce) \
+            and holder.has_signed(subject, asked.message(), signed.signature) \
+            and holder.challenges.use(subject, asked.nonce):
+        return subject
     raise NotAuthorised(HolderCode.CHALLENGE_NOT_MET)

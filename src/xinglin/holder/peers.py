@@ -1,15 +1,14 @@
 """How one holder reaches another. Today both live in one process and hand parts over by a call."""
 
 from xinglin.base.crypto import key_hash
-from xinglin.base.ids import GrantId, SubjectId
-from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge, Words
+from xinglin.base.ids import SubjectId
+from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge, SignedConsent, Words
 from xinglin.engine.embedded import Committed
-from xinglin.holder import answer, claim_codes, openings, release
-from xinglin.holder.answer import Delivered
+from xinglin.holder import answer, claim_codes, deliveries, openings, release
+from xinglin.holder.deliveries import Delivered
 from xinglin.holder.holder import Holder
 from xinglin.holder.release import Page
 from xinglin.kernel.module import Event
-from xinglin.modules.decision import Opened
 
 
 class LocalPeer:
@@ -18,17 +17,17 @@ class LocalPeer:
     def __init__(self, holder: Holder):
         self._holder = holder
 
-    def deliver(self, delivered: Delivered) -> None:
-        answer.deliver(self._holder, delivered)
+    def deliver(self, delivered: Delivered, signature: bytes) -> None:
+        deliveries.deliver(self._holder, delivered, signature)
 
     def answer(self, subject: SubjectId, number: int) -> Committed:
         return answer.answer(self._holder, subject, number)
 
-    def page(self, subject: SubjectId, request: int, number: int) -> Page:
-        return release.page(self._holder, subject, request, number)
+    def page(self, subject: SubjectId, request: int, number: int, signature: bytes) -> Page:
+        return release.page(self._holder, subject, request, number, signature)
 
-    def opening(self, subject: SubjectId, request: int) -> bytes:
-        return release.opening(self._holder, subject, request)
+    def opening(self, subject: SubjectId, request: int, signature: bytes) -> bytes:
+        return release.opening(self._holder, subject, request, signature)
 
 
 class LocalDoor:
@@ -44,8 +43,8 @@ class LocalDoor:
     def claim(self, request: ClaimRequest) -> bytes:
         return self._holder.node.receipt_of(claim_codes.co_sign(self._holder, request))
 
-    def keep_consent(self, subject: SubjectId, grant_id: GrantId, opened: Opened) -> None:
-        answer.keep_consent(self._holder, subject, grant_id, opened)
+    def keep_consent(self, signed: SignedConsent) -> None:
+        answer.keep_consent(self._holder, signed)
 
     def challenge(self, subject: SubjectId) -> Challenge:
         return openings.challenge(self._holder, subject)

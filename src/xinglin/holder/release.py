@@ -17,13 +17,16 @@ from xinglin.base.ids import Hash, NetworkId, SubjectId
 from xinglin.base.limits import PAGE_PARTS_MAX, RESOURCE_BYTES_MAX, TIP_AGE_MS_MAX
 from xinglin.base.units import U32, Count
 from xinglin.holder import read_log, shelf
-from xinglin.holder.answer import Openings, Permit, Place
+from xinglin.holder.answer import Openings, Permit, Place, salted
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
 from xinglin.modules import access, consent, members
+from xinglin.modules.decision import Opening
 from xinglin.vault import VaultCode
 from xinglin.vault.wrap import wrap
+
+FETCH_DOMAIN = b"xinglin/fetch/1\x00"
 
 Path = Annotated[tuple[Hash, ...], Meta(max_length=64)]
 Wrapped = Annotated[bytes, Meta(max_length=128 * 1024)]            # 1,000 parts: 69 KB of keys and nonces
@@ -53,7 +56,7 @@ class ReleasedPart(Struct):
     sealed: Sealed
     sibling: Hash                  # commitment of the record's other part
     batch_path: Path
-    answer_index: U32
+    answer_index: U32              # among the parts; its leaf is the next one, behind the salt's
     answer_path: Path
 
 
@@ -86,16 +89,24 @@ def opening_info(network: NetworkId, subject: SubjectId, request: int) -> bytes:
     return codec.encode(("xinglin/opening/1", network, subject, request))
 
 
-def page(holder: Holder, subject: SubjectId, request: int, number: int) -> Page:
-    """Page `number` of the answer to `request`, logged before it leaves.
+def fetch_message(network: NetworkId, subject: SubjectId, request: int, page: int | None) -> bytes:
+    """What the reader signs to be given a page, or the opening where there is none: others get nothing, and leave
+    nothing in the read log."""
+    return FETCH_DOMAIN + codec.encode((network, subject, request, page))
+
+
+def page(holder: Holder, subject: SubjectId, request: int, number: int, signature: bytes) -> Page:
+    """Page `number` of the answer to `request`, for the reader who signed for it, logged before it leaves.
 
     Errors  NotAuthorised NOT_AVAILABLE: denied, ended, taken back or never there, in the same words.
             NotAuthorised TIP_TOO_OLD when the ledger does not move.
     """
-    served = _served(holder, subject, request)
+    if not 0 <= number < 2**32:
+        raise NotAuthorised(HolderCode.NOT_AVAILABLE)
+    served = _served(holder, subject, request, number, signature)
     permit = served.permit
     per_page = holder.node.manifest.parameters.page_parts
-    places = permit.parts[number * per_page:(number + 1) * per_page] if number >= 0 else ()
+    places = permit.parts[number * per_page:(number + 1) * per_page]
     if not places:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
     _check_live(holder, subject, permit)
@@ -113,15 +124,19 @@ def page(holder: Holder, subject: SubjectId, request: int, number: int) -> Page:
                 pages=-(-len(permit.parts) // per_page), parts_total=len(permit.parts), wrapped=wrapped, parts=parts)
 
 
-def opening(holder: Holder, subject: SubjectId, request: int) -> bytes:
+def opening(holder: Holder, subject: SubjectId, request: int, signature: bytes) -> bytes:
     """What the reader may know of an answer, available or not and nothing finer, wrapped for her key alone.
 
+    Of what was permitted it is given as long as a page would be.
     Errors  NotAuthorised NOT_AVAILABLE.
     """
     _check_held(holder, subject, request)
     found = holder.get("openings", subject, request.to_bytes(4, "big"), Openings)
-    if found is None or not found.recipient:
+    if found is None or not found.recipient or not holder.has_signed(
+            found.reader, fetch_message(holder.node.network, subject, request, None), signature):
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
+    if codec.decode(found.opening.body, Opening).available:
+        _check_live(holder, subject, _served(holder, subject, request, None, signature).permit)
     return wrap(found.recipient, opening_info(holder.node.network, subject, request), codec.encode(found.opening))
 
 
@@ -137,16 +152,19 @@ def _check_held(holder: Holder, subject: SubjectId, request: int) -> None:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)
 
 
-def _served(holder: Holder, subject: SubjectId, request: int) -> Served:
-    """The permit, if the answer that it belongs to stands on the ledger."""
+def _served(holder: Holder, subject: SubjectId, request: int, number: int | None, signature: bytes) -> Served:
+    """The permit, if its reader signed for this page and the answer that it belongs to stands on the ledger."""
     _check_held(holder, subject, request)
     served = holder.served.get(subject, request)
+    permit = served.permit if served else holder.get("permit", subject, request.to_bytes(4, "big"), Permit)
+    if permit is None or not holder.has_signed(
+            permit.reader, fetch_message(holder.node.network, subject, request, number), signature):
+        raise NotAuthorised(HolderCode.NOT_AVAILABLE)
     if served is None:
-        permit = holder.get("permit", subject, request.to_bytes(4, "big"), Permit)
-        if permit is None or not _stands(holder, subject, request, permit):
+        if not _stands(holder, subject, request, permit):
             raise NotAuthorised(HolderCode.NOT_AVAILABLE)
-        served = Served(permit, tree(holder.node.hashes, [
-            _part(record, place).commitment for place, record in _found(holder, subject, permit, permit.parts)]))
+        served = Served(permit, tree(holder.node.hashes, salted(holder.node.hashes, permit.salt, [
+            _part(record, place).commitment for place, record in _found(holder, subject, permit, permit.parts)])))
         holder.served.put(subject, request, served)
     return served
 
@@ -162,8 +180,10 @@ def _stands(holder: Holder, subject: SubjectId, request: int, permit: Permit) ->
 
 
 def _check_live(holder: Holder, subject: SubjectId, permit: Permit) -> None:
-    """The grant is live at the tip, at the epoch that was judged; the reader is still of an active member."""
+    """The grant is live at the tip, at the epoch that was judged; reader and holder are still of active members."""
     def live(ctx: Reading) -> bool:
+        if not members.is_active(ctx, holder.member):
+            return False
         try:
             members.staff_of(ctx, permit.reader)
         except Refused:
@@ -200,7 +220,7 @@ def _released(holder: Holder, served: Served, place: Place, record: shelf.Record
         record_id=record.shelved.id, version=record.shelved.version,
         sealed=shelf.sealed_part(holder, record, place.part),
         sibling=shelf.part_of(record.shelved, 1 - place.part).commitment,
-        batch_path=tuple(record.batch_path), answer_index=index, answer_path=tuple(served.tree.path(index)))
+        batch_path=tuple(record.batch_path), answer_index=index, answer_path=tuple(served.tree.path(1 + index)))
 
 
 def _part(record: shelf.Record, place: Place) -> shelf.Part:

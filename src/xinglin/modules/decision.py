@@ -111,6 +111,7 @@ class Opening(Struct, tag="xinglin.opening/1"):
     available: bool
     scope: Annotated[tuple[ScopeItem, ...], Meta(max_length=64)]
     parts: U32
+    salt: Hash                    # the secret under the parts root; zero when nothing is available
 
 
 class Opened(Struct, tag="xinglin.opened/1"):
@@ -161,7 +162,7 @@ def _no(cause: Cause) -> Judgement:
 def commit(hashes: HashSuite, kind: str, nonce: bytes, content: bytes) -> Commitment:
     """H(domain, nonce, content): without the nonce nobody can try out what `content` was.
 
-    kind  consent-body | request-body | inputs | opening | part | card
+    kind  consent-body | request-body | inputs | opening | part | parts | card
     """
     return tagged(hashes, f"xinglin/{kind}/1", nonce, content)
 
