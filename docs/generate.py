@@ -112,6 +112,8 @@ def message(module: Module, kind: type) -> str:
         facts.append("whose key it may bring")
     if kind in module.unsponsored:
         facts.append("needs no sponsor")
+    if kind in module.units:
+        facts.append(f"costs {module.units[kind]} units")
     if kind in module.long_window:
         facts.append("may be signed up to 24 hours ahead")
     purpose = (inspect.getdoc(module.rules[kind]) or "").partition("\n")[0]

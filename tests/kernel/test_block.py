@@ -3,7 +3,7 @@
 import pytest
 
 from tables.probe import WITH_PROBE
-from worlds import STARTED_MS, World, content, named
+from worlds import STARTED_MS, World, content, key_named, named
 from xinglin.base import codec
 from xinglin.base.check import InvariantBroken
 from xinglin.base.crypto import SignatureSuite
@@ -11,9 +11,11 @@ from xinglin.base.history import leaf_hash, tree_root
 from xinglin.base.limits import EVENT_BYTES_MAX, MESSAGES_PER_TX_MAX, TIMERS_PER_BLOCK_MAX
 from xinglin.kernel import executor, quota, replay
 from xinglin.kernel.accounts import ACCOUNTS, Custody
+from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.outcome import Closing, Leaf, LeafKind, app_hash, events_hash
 from xinglin.kernel.state import Context, Overlay
-from xinglin.modules import access, consent, members
+from xinglin.kernel.tx import NotIncludable
+from xinglin.modules import access, consent, members, subjects
 from xinglin.modules.access import REQUESTS, RequestRow
 
 
@@ -108,7 +110,7 @@ def test_an_id_of_two_signatures_is_executed_once() -> None:
 def test_a_full_transaction_of_the_longest_events_is_only_a_transaction() -> None:
     """64 requests in one once outgrew the room for events, and stopped the node."""
     world = World().furnished()
-    result = world.done(*[world.request("B.doctor", "mei")] * MESSAGES_PER_TX_MAX)
+    result = world.done(*[world.request("B.doctor", name) for name in ("mei", "li")] * (MESSAGES_PER_TX_MAX // 2))
     assert len(result.events) == MESSAGES_PER_TX_MAX
     assert len(result.outcome.events) < EVENT_BYTES_MAX
 
@@ -135,7 +137,7 @@ def test_a_row_outside_its_type_stops_the_node_before_anything_is_kept() -> None
     rule = world.modules.messages[consent.Grant]
     world.modules.messages[consent.Grant] = type(rule)(
         tag=rule.tag, module=rule.module, signed_by=rule.signed_by, introduces=None, unsponsored=False,
-        long_window=False, rule=lambda ctx, msg: _wrong(ctx, msg))
+        long_window=False, units=1, rule=lambda ctx, msg: _wrong(ctx, msg))
     before = (dict(world.ledger.rows), world.ledger.app_hash)
     with pytest.raises(InvariantBroken, match="outside its type"):
         world.do(world.grant("mei", "B", "g1"))
@@ -204,6 +206,8 @@ def test_an_answer_is_late_when_its_time_is_past_and_not_when_the_timer_has_run(
 
 def test_a_thousand_timers_and_more_run_in_the_order_of_their_time_table_and_key() -> None:
     world = World().furnished()
+    world.plant(access.ASKED, (named("mei"), named("B")), access.AskedRow(
+        day=0, requests=0, denied=0, open=TIMERS_PER_BLOCK_MAX + 10))
     for number in range(1, TIMERS_PER_BLOCK_MAX + 11):
         row = RequestRow(reader=named("B.doctor"), grantee=named("B"), grant_id=named("g"), key_hash=content("k"),
                          body=content("b"), due_ms=world.time_ms + 1_000 - number % 7)
@@ -232,23 +236,35 @@ def test_refusals_of_modules_and_of_the_kernel_are_paid_for() -> None:
     world = World(founders=("A", "B", "C")).furnished()
     world.done(world.propose("A", "C", members.Motion.SUSPEND))
     world.done(world.vote("B", "C", members.Motion.SUSPEND))
-    world.done(world.vote("C", "C", members.Motion.SUSPEND))
-    for message in (world.request("B.doctor", "nobody"), world.propose("C", "A", members.Motion.SUSPEND),
-                    world.request("C.doctor", "mei")):
-        result = world.do(message)
-        assert result.code and result.outcome.tx is not None
-        (used,) = world.row(quota.QUOTA).used
-        assert used.units == quota.cost(1, len(result.outcome.tx.raw))
+    raws = [world.transaction(message) for message in (
+        world.vote("C", "C", members.Motion.SUSPEND), world.request("B.doctor", "nobody"),
+        world.propose("C", "A", members.Motion.SUSPEND), world.request("C.doctor", "mei"))]
+    results = world.results(world.block(*raws))
+    assert [result.code for result in results] == [
+        0, subjects.Refusal.SUBJECT_NOT_FOUND, KernelCode.ACCOUNT_SUSPENDED, KernelCode.PAYER_SUSPENDED]
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 33, named("C"): 2 + 2 + 33}
+
+
+def test_who_is_invited_and_not_admitted_takes_no_place_among_the_payers() -> None:
+    """1,500 newcomers, each refused once within one second, outgrew the quota's row and stopped the node."""
+    world = World().furnished()
+    for number in range(3):
+        world.done(world.invite("A", f"N{number}"))
+        raw = world.transaction(world.vote(f"N{number}", f"N{number}", members.Motion.ADMIT))
+        with pytest.raises(NotIncludable) as caught:
+            world.includable(raw)
+        assert caught.value.code is KernelCode.PAYER_NOT_ACTIVE
+    assert [used.payer for used in world.row(quota.QUOTA).used] == [named("A")]
 
 
 def test_what_a_second_does_not_use_is_gone_and_a_block_writes_one_row_for_all() -> None:
     world = World().furnished()
     world.block(*[world.transaction(world.request(who, "mei")) for who in ("B.doctor", "C.doctor")])
-    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 2, named("C"): 2}
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 33, named("C"): 33}
     world.block(world.transaction(world.request("B.doctor", "mei")), after_ms=1)
-    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 4, named("C"): 2}
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 66, named("C"): 33}
     world.done(world.request("C.doctor", "mei"))
-    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("C"): 2}
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("C"): 33}
 
 
 def test_the_lane_counts_each_message_for_its_own_subject() -> None:
@@ -277,6 +293,28 @@ def test_an_envelope_names_who_signed_and_whose_hands_the_key_is_in() -> None:
     refused = world.do(world.request("B.nurse", "nobody"))
     assert refused.code and refused.envelope.custody == (Custody.SERVER,)
     assert refused.events == ()
+
+
+def test_a_receipt_names_nobody_whose_own_key_did_not_sign() -> None:
+    """Whoever brings a key for another's account signs for it with that key; refused, it was named as a signer."""
+    world = World().furnished()
+    thief = key_named("thief")
+    forged = subjects.Claim(service=named("B.service"), subject=named("wang"), suite=thief.suite, key=thief.public)
+    result = world.do(forged, keys={named("wang"): thief})      # wang has no key yet, so these bytes are a transaction
+    assert result.code == subjects.Refusal.SUBJECT_OF_ANOTHER_HOLDER
+    assert (result.envelope.signers, result.envelope.custody) == ((named("B.service"),), (Custody.SERVER,))
+
+
+def test_of_two_keys_brought_to_one_account_in_one_block_only_the_first_has_signed() -> None:
+    world = World().furnished()
+    thief = key_named("thief")
+    forged = subjects.Claim(service=named("A.service"), subject=named("wang"), suite=thief.suite, key=thief.public)
+    raws = [world.transaction(world.claim("A.service", "wang")),
+            world.transaction(forged, keys={named("wang"): thief})]
+    first, second = world.results(world.block(*raws))
+    assert first.code == 0 and first.envelope.signers == (named("A.service"), named("wang"))
+    assert second.code == subjects.Refusal.SUBJECT_ALREADY_CLAIMED
+    assert second.envelope.signers == (named("A.service"),)
 
 
 def test_a_refusal_names_the_message_that_failed() -> None:

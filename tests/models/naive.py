@@ -43,12 +43,14 @@ class Naive:
         self.entries: dict[bytes, list[Said]] = {}
         self.requests: dict[tuple[bytes, int], dict[str, Any]] = {}
         self.anchors: dict[bytes, list[Any]] = {}
+        self.asked: dict[tuple[bytes, bytes], list[int]] = {}       # day, requests, denied, open
+        self.invited: dict[bytes, int] = {}
         self.lanes: dict[tuple[bytes, int], int] = {}
 
     # -- is it a transaction, and does the kernel let it in
 
     def exists(self, said: list[Said]) -> bool:
-        """Whether its signers' keys are known, or brought by it; judged before the block."""
+        """Whether its signers' keys are known, or brought by it, and somebody active pays; judged before the block."""
         brought = {fields[NEW_KEY[tag]] for tag, fields in said if tag in NEW_KEY}
         for at, one in enumerate(signers(said)):
             known = self.accounts.get(one)
@@ -57,7 +59,12 @@ class Naive:
                     return False
             elif at == 0 or one not in brought:
                 return False
-        return True
+        return self._unpaid(said) or not self.accounts[self.accounts[signers(said)[0]]["payer"]]["suspended"]
+
+    def _unpaid(self, said: list[Said]) -> bool:
+        rows = [self.accounts.get(one) for one in signers(said)]
+        return all(tag == "consent.revoke/1" for tag, _ in said) and all(row and row["kind"] == "subject"
+                                                                         for row in rows)
 
     def execute(self, said: list[Said]) -> tuple[int, list[Said]]:
         """The code, and the events when it is 0."""
@@ -73,7 +80,7 @@ class Naive:
     def _admit(self, said: list[Said]) -> None:
         rows = [self.accounts.get(one) for one in signers(said)]
         full = False
-        if all(tag == "consent.revoke/1" for tag, _ in said) and all(row and row["kind"] == "subject" for row in rows):
+        if self._unpaid(said):
             payer = None
             for _, fields in said:
                 lane = (fields["subject"], self.now // DAY)
@@ -123,6 +130,7 @@ class Naive:
 
     def _breach(self, subject: bytes, number: int) -> Said:
         asked = self.requests.pop((subject, number))
+        self.asked[subject, asked["grantee"]][3] -= 1
         return self._enter(subject, "access.breached/1", {
             "subject": subject, "number": self._count(subject) + 1, "request": number, "reader": asked["reader"],
             "holder": self.subjects[subject][0]})
@@ -148,7 +156,10 @@ class Naive:
         self._must_be_active(proposer)
         if member in self.members:
             raise No(101)
+        if self.invited.get(proposer) == 100:
+            raise No(114)
         self._open(member, "member", member, True)
+        self.invited[proposer] = self.invited.get(proposer, 0) + 1
         self.accounts[member]["suspended"] = True
         self.members[member] = [kind, "invited", self.now, card]
         return self._counted(member, 0, [proposer])
@@ -183,6 +194,8 @@ class Naive:
             del self.motions[member, motion]
             self.members[member][1:3] = ["suspended" if motion == 1 else "active", self.now]
             self.accounts[member]["suspended"] = motion == 1
+            if motion == 0:
+                self.invited[voters[0]] -= 1
         return "members.moved/1", {"member": member, "motion": motion, "votes": votes, "carried": carried}
 
     def _members_enrol_staff(self, member: bytes, account: bytes, role: int, custody: int, suite: int, key: bytes,
@@ -331,6 +344,14 @@ class Naive:
             denied = 0 if self.live(subject, grantee) else 203
         else:
             denied = self.why_not(subject, grantee, grant_id)
+        day, requests, noes, still = self.asked.get((subject, grantee), [0, 0, 0, 0])
+        if day < self.now // DAY:
+            day, requests, noes = self.now // DAY, 0, 0
+        if requests >= 1000 or (denied and noes >= 32):
+            raise No(508)
+        if not denied and still >= 16:
+            raise No(509)
+        self.asked[subject, grantee] = [day, requests + 1, noes + 1 if denied else noes, still if denied else still + 1]
         number = self._count(subject) + 1
         due_ms = 0 if denied else self.now + ANSWER
         if not denied:
@@ -363,6 +384,7 @@ class Naive:
             if parts_root == ZERO:
                 raise No(504)
         del self.requests[subject, number]
+        self.asked[subject, asked["grantee"]][3] -= 1
         return self._enter(subject, "access.answered/1", {
             "subject": subject, "number": self._count(subject) + 1, "request": number, "reader": asked["reader"],
             "decision": decision, "grant_id": grant_id, "epoch": epoch, "inputs": inputs, "opening": opening,
@@ -386,6 +408,7 @@ class Naive:
             "members/members": {one: [row[0], status[row[1]], *row[2:]] for one, row in self.members.items()},
             "members/staff": dict(self.staff),
             "members/motions": {one + bytes([motion]): [voters] for (one, motion), voters in self.motions.items()},
+            "members/invited": {one: [count] for one, count in self.invited.items()},
             "members/tally": {b"": [self._how_many(), len(admitted)]},
             "subjects/subjects": dict(self.subjects),
             "consent/grants": {one + two: [row["changes"], [[
@@ -395,6 +418,7 @@ class Naive:
             "access/log": {one: [len(entries), running(entries)] for one, entries in self.entries.items()},
             "access/requests": {one + number.to_bytes(4, "big"): list(row.values())
                                 for (one, number), row in self.requests.items()},
+            "access/asked": {one + two: row for (one, two), row in self.asked.items()},
             "access/anchors": dict(self.anchors),
         }
 

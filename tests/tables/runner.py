@@ -31,7 +31,7 @@ from xinglin.base.crypto import SignatureSuite
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.kernel.module import Message, Module
 from xinglin.kernel.tx import NotIncludable, Transaction
-from xinglin.modules import consent, members
+from xinglin.modules import access, consent, members
 
 HERE = Path(__file__).resolve().parent
 MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": MS_PER_HOUR, "d": 24 * MS_PER_HOUR}
@@ -143,6 +143,11 @@ class Told:
         if "admitted" in options:
             self.world.plant(members.TALLY, (), members.TallyRow(
                 active=len(self.world.manifest.founders), admitted=int(options["admitted"])))
+        if "invited" in options:
+            self.world.plant(members.INVITED, (named("A"),), members.InvitedRow(open=int(options["invited"])))
+        if "asked" in options:
+            self.world.plant(access.ASKED, (named("mei"), named("B")), access.AskedRow(
+                day=self.world.ledger.time_ms // MS["d"], requests=int(options["asked"]), denied=0, open=0))
 
     def block(self, lines: list[tuple[int, str]]) -> None:
         """Lines of one block; those that are no transaction stay outside it."""

@@ -17,6 +17,7 @@ class KernelCode(Code):
     SIGNATURES_DO_NOT_MATCH = 8
     SIGNATURE_NOT_VALID = 9
     ALREADY_EXECUTED = 10
+    PAYER_NOT_ACTIVE = 11
 
     # Executed and refused: evidence with a leaf.
     KEY_RETIRED = 30

@@ -12,10 +12,11 @@ from xinglin.base.check import InvariantBroken, NotVerified, Refused, invariant
 from xinglin.base.crypto import tagged
 from xinglin.base.history import Appended
 from xinglin.base.history import leaf_hash as history_leaf_hash
+from xinglin.base.ids import AccountId
 from xinglin.base.limits import EVENT_BYTES_MAX, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
 from xinglin.base.units import MS_PER_MINUTE, CodeNumber
 from xinglin.kernel import quota, replay
-from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, Custody, find_key
+from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import Manifest, check_manifest
 from xinglin.kernel.module import Event, ModuleSet, Table, refuse
@@ -30,7 +31,7 @@ from xinglin.kernel.outcome import (
     events_hash,
 )
 from xinglin.kernel.state import Context, Overlay, State
-from xinglin.kernel.tx import Tx, custody_of
+from xinglin.kernel.tx import Tx, in_lane
 
 KERNEL_TABLES: tuple[Table[Any], ...] = (ACCOUNTS, replay.REPLAY, quota.QUOTA, quota.LANE)
 
@@ -186,29 +187,31 @@ class _Block:
         failed = NONE_FAILED
         events: list[Event] = []
         code = 0
-        custody: tuple[Custody, ...] = ()
         try:
             custody = ctx.custody = self._admit(tx)
+            signers = ctx.signers
             for at, (message, spec) in enumerate(zip(tx.messages, tx.specs, strict=True)):
                 failed = at
                 ctx.run_as(spec.module)
                 events.append(spec.rule(ctx, message))
             if any([spec.introduces for spec in tx.specs]):
-                custody = self._custody(tx)           # a new key's stands in the state only now
+                signers, custody = self._signed(tx)   # a new key's custody stands in the state only now
             self.overlay.keep()
             failed = NONE_FAILED
         except Refused as refused:
             self.overlay.drop()
             code = refused.code.value
             events = []
-            custody = custody or self._custody(tx)
-        envelope = Envelope(tx_id=tx.id, signers=ctx.signers, custody=custody,
+            signers, custody = self._signed(tx)
+        envelope = Envelope(tx_id=tx.id, signers=signers, custody=custody,
                             tags=tuple([spec.tag for spec in tx.specs]), code=code, failed=failed)
         self._outcome(LeafKind.TX, tx.full_hash, code, (envelope, *events), tx)
 
-    def _custody(self, tx: Tx) -> tuple[Custody, ...]:
-        return tuple([custody_of(self.overlay.get(ACCOUNTS, signer.account), signer.key)
-                      for signer in tx.signers])
+    def _signed(self, tx: Tx) -> tuple[tuple[AccountId, ...], tuple[Custody, ...]]:
+        """Whose own key signed, and in whose hands it is. A key that was refused speaks for nobody's account."""
+        found = [(signer.account, find_key(self.overlay.get(ACCOUNTS, signer.account), signer.key))
+                 for signer in tx.signers]
+        return (tuple([account for account, key in found if key]), tuple([key.custody for _, key in found if key]))
 
     def _admit(self, tx: Tx) -> tuple[Custody, ...]:
         """The price, then keys and accounts as they are now. The kernel's own refusals, which are charged too."""
@@ -228,18 +231,17 @@ class _Block:
 
     def _pay(self, tx: Tx, rows: list[AccountRow | None]) -> KernelCode | None:
         """Charge the first signer's payer, or each subject's own lane where no one may stand in the way."""
-        if all([spec.unsponsored for spec in tx.specs]) and all([row and row.kind is AccountKind.SUBJECT
-                                                                 for row in rows]):
+        if in_lane(tx, rows):
             for message, spec in zip(tx.messages, tx.specs, strict=True):
                 if not self.purse.use_lane(getattr(message, spec.signed_by[0]), self.ctx.block_day):
                     return KernelCode.LANE_EXHAUSTED
             return None
         payer = rows[0].payer if rows[0] is not None else b""
         paying = self.overlay.get(ACCOUNTS, payer)
-        if paying is None or paying.kind is not AccountKind.MEMBER:
-            return KernelCode.PAYER_SUSPENDED
-        enough = self.purse.charge(payer, quota.cost(len(tx.messages), len(tx.raw)))
-        if paying.suspended:
+        if paying is None:
+            raise InvariantBroken("a transaction's payer has an account")
+        enough = self.purse.charge(payer, quota.cost(tx.specs, len(tx.raw)))
+        if paying.suspended:              # earlier in this block, or it were no transaction
             return KernelCode.PAYER_SUSPENDED
         return None if enough else KernelCode.QUOTA_EXHAUSTED
 

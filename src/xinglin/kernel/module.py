@@ -121,6 +121,7 @@ class Introduces:
 class Module:
     """A domain. `signed_by` has no default: it names, per message, the fields whose accounts must sign.
 
+    units        what a message costs its payer, where that is more than 1
     found        (ctx, manifest) -> None, writes the module's rows of height 0
     unsponsored  messages that need no payer; counted per first signer and day
     long_window  messages that may be signed up to 24 h before they expire
@@ -135,6 +136,7 @@ class Module:
     introduces: Mapping[type[Message], Introduces] = field(default_factory=dict)
     unsponsored: tuple[type[Message], ...] = ()
     long_window: tuple[type[Message], ...] = ()
+    units: Mapping[type[Message], int] = field(default_factory=dict)
     timers: Mapping[Table[Any], TimerRule] = field(default_factory=dict)
     invariants: tuple[Callable[[Any], bool], ...] = ()
     found: Callable[["Context", Any], None] | None = None
@@ -151,6 +153,7 @@ class MessageSpec:
     introduces: Introduces | None
     unsponsored: bool
     long_window: bool
+    units: int
 
 
 class ModuleSet:
@@ -185,8 +188,8 @@ class ModuleSet:
     def _add(self, module: Module) -> None:
         if set(module.signed_by) != set(module.rules):
             raise TypeError(f"{module.name}: signed_by must name exactly the messages that have rules")
-        if {*module.introduces, *module.unsponsored, *module.long_window} - set(module.rules):
-            raise TypeError(f"{module.name}: introduces, unsponsored and long_window name messages with rules")
+        if {*module.introduces, *module.unsponsored, *module.long_window, *module.units} - set(module.rules):
+            raise TypeError(f"{module.name}: introduces, unsponsored, long_window and units name messages with rules")
         for message, rule in module.rules.items():
             spec = _spec_of(module, message, rule)
             if spec.tag in [known.tag for known in self.messages.values()]:
@@ -250,7 +253,8 @@ def _spec_of(module: Module, message: type[Message], rule: Rule) -> MessageSpec:
                        or {introduces.suite, introduces.key} - set(message.__struct_fields__)):
         raise TypeError(f"{tag}: introduces must name its fields, and an account that signs")
     return MessageSpec(tag=tag, module=module.name, rule=rule, signed_by=fields, introduces=introduces,
-                       unsponsored=message in module.unsponsored, long_window=message in module.long_window)
+                       unsponsored=message in module.unsponsored, long_window=message in module.long_window,
+                       units=module.units.get(message, 1))
 
 
 def _is_id(struct: type[Struct], name: str) -> bool:

@@ -11,7 +11,7 @@ from msgspec import Meta
 from xinglin.base.ids import MemberId, SubjectId
 from xinglin.base.limits import LANE_PER_SUBJECT_DAY_MAX, PAYERS_PER_BLOCK_MAX
 from xinglin.base.units import MS_PER_SECOND, U63, Count, Days, Units
-from xinglin.kernel.module import Inner, Row, Table
+from xinglin.kernel.module import Inner, MessageSpec, Row, Table
 from xinglin.kernel.state import Overlay
 
 
@@ -33,9 +33,9 @@ QUOTA = Table("kernel/quota", key=(), value=QuotaRow)
 LANE = Table("kernel/lane", key=(SubjectId, Days), value=LaneRow)
 
 
-def cost(messages: int, tx_bytes: int) -> int:
-    """Units of a transaction: one a message, one a kilobyte begun."""
-    return messages + (tx_bytes + 1023) // 1024
+def cost(specs: tuple[MessageSpec, ...], tx_bytes: int) -> int:
+    """Units of a transaction: those of its messages, one unless the module says more; one a kilobyte begun."""
+    return sum([spec.units for spec in specs]) + (tx_bytes + 1023) // 1024
 
 
 class Purse:

@@ -16,20 +16,25 @@ from xinglin.kernel.module import Row, Table
 R = TypeVar("R", bound=Row)
 
 
-class State(Protocol):
-    """A ledger at its tip, as the executor needs it."""
+class Accounts(Protocol):
+    """A ledger at its tip, as far as it takes to tell whether bytes are a transaction."""
 
     hashes: HashSuite
-    height: int
-    time_ms: int
 
     def row(self, table: Table[R], key: bytes) -> R | None: ...
 
-    def due(self, until_ms: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """Timers due at or before `until_ms`: (due, table, key) in that order, at most `limit`."""
-
     def executed(self, minute: int, short_id: bytes) -> bool:
         """Whether a transaction with this id (16 bytes) stands in the bucket of this expiry minute."""
+
+
+class State(Accounts, Protocol):
+    """A ledger at its tip, as the executor needs it."""
+
+    height: int
+    time_ms: int
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """Timers due at or before `until_ms`: (due, table, key) in that order, at most `limit`."""
 
     def replay_minutes(self) -> list[int]:
         """The minutes whose buckets are kept, ascending."""

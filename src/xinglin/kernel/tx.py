@@ -6,6 +6,7 @@ steps, so that an engine may verify signatures elsewhere: `read` and `prepare` f
 the caller verifies it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
@@ -24,10 +25,10 @@ from xinglin.base.limits import (
     TX_WINDOW_MS,
 )
 from xinglin.base.units import MS_PER_MINUTE, Millis
-from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
+from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, find_key
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Message, MessageSpec, ModuleSet
-from xinglin.kernel.state import State
+from xinglin.kernel.state import Accounts
 
 SIGN_DOMAIN = b"xinglin/tx/1\x00"
 
@@ -65,6 +66,7 @@ class Tx(NamedTuple):
     messages: tuple[Message, ...]
     specs: tuple[MessageSpec, ...]
     signatures: tuple[bytes, ...]
+    unsponsored: bool              # every message is
 
     @property
     def minute(self) -> int:
@@ -125,7 +127,8 @@ class Reader:
         if len(outer.signatures) != len(body.signers):
             raise NotIncludable(KernelCode.SIGNATURES_DO_NOT_MATCH)
         return Tx(raw, self.hashes.digest(raw), tx_id(self.hashes, outer.body), outer.body,
-                  body.expires_at_ms, body.signers, body.messages, specs, outer.signatures)
+                  body.expires_at_ms, body.signers, body.messages, specs, outer.signatures,
+                  all([spec.unsponsored for spec in specs]))
 
 
 def tx_id(hashes: HashSuite, body: bytes) -> TxId:
@@ -149,26 +152,38 @@ def _possessed(hashes: HashSuite, message: Message, spec: MessageSpec, signers: 
         key=key_hash(hashes, getattr(message, brings.suite), getattr(message, brings.key))) in signers
 
 
-def prepare(tx: Tx, state: State, now_ms: int) -> list[Check]:
+def in_lane(tx: Tx, rows: Sequence[AccountRow | None]) -> bool:
+    """Whether nobody pays for `tx`: all of its messages are unsponsored, all of its signers are subjects."""
+    return tx.unsponsored and all([row is not None and row.kind is AccountKind.SUBJECT for row in rows])
+
+
+def prepare(tx: Tx, state: Accounts, now_ms: int) -> list[Check]:
     """The signatures to verify for `tx` to be includable at `now_ms` after `state`.
 
-    The first signer's payer pays, so the first signer has an account: a stranger can leave nothing behind.
+    The first signer's payer pays, so the first signer has an account, and its payer is an active member: neither
+    a stranger nor whoever is invited, but not admitted, can leave anything behind.
 
-    Errors  NotIncludable TX_EXPIRED, EXPIRY_TOO_FAR_AHEAD, ALREADY_EXECUTED, SIGNER_UNKNOWN.
+    Errors  NotIncludable TX_EXPIRED, EXPIRY_TOO_FAR_AHEAD, ALREADY_EXECUTED, SIGNER_UNKNOWN, PAYER_NOT_ACTIVE.
     """
     check_window(tx, now_ms)
     if state.executed(tx.minute, tx.short_id):
         raise NotIncludable(KernelCode.ALREADY_EXECUTED)
     message = SIGN_DOMAIN + tx.body_bytes
     checks = []
-    for signer, signature in zip(tx.signers, tx.signatures, strict=True):
-        key = find_key(state.row(ACCOUNTS, signer.account), signer.key)
+    rows = [state.row(ACCOUNTS, signer.account) for signer in tx.signers]
+    for signer, row, signature in zip(tx.signers, rows, tx.signatures, strict=True):
+        key = find_key(row, signer.key)
         if key is not None and key.retired:
             raise NotIncludable(KernelCode.SIGNER_UNKNOWN, "its key is retired")
-        if key is None and signer is tx.signers[0]:
-            raise NotIncludable(KernelCode.SIGNER_UNKNOWN)
+        if key is None and (signer is tx.signers[0] or (row is not None and row.keys)):
+            raise NotIncludable(KernelCode.SIGNER_UNKNOWN)      # a key is brought to an account that has none
         suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes)
         checks.append(Check(suite, public, message, signature))
+    first = rows[0]
+    if first is not None and not in_lane(tx, rows):
+        payer = state.row(ACCOUNTS, first.payer)
+        if payer is None or payer.suspended:
+            raise NotIncludable(KernelCode.PAYER_NOT_ACTIVE)
     return checks
 
 
@@ -191,8 +206,3 @@ def _introduced(tx: Tx, signer: Signer, hashes: HashSuite) -> tuple[SignatureSui
             if key_hash(hashes, suite, key) == signer.key:
                 return suite, key
     raise NotIncludable(KernelCode.SIGNER_UNKNOWN)
-
-
-def custody_of(row: AccountRow | None, key_id: KeyHash) -> Custody:
-    key = find_key(row, key_id)
-    return key.custody if key else Custody.OWN

@@ -2,17 +2,20 @@
 
 Tables      access/log       (subject) -> LogRow: count and running hash of all entries, so a list is complete
             access/requests  (subject, number) -> RequestRow, while the answer is owed
+            access/asked     (subject, grantee) -> AskedRow: what one organisation asked today, and what is open
             access/anchors   (member) -> AnchorRow: count and running hash of a holder's read log
 Messages    access.request/1  a reader asks; takes the subject's next number even when there is no consent
             access.answer/1   the holder permits or denies, nothing finer; the rest is committed
             access.anchor/1   the holder commits to its read log
 Timers      a request without an answer in time is a breach, in public, and an entry of its own
-Invariants  a log row has an entry; a request has a time to be answered
+Invariants  a log row has an entry; a request has a time to be answered; nobody asks more than a day allows
 Reads       members (who asks, who answers?), subjects (whose are they?), consent (is there a live grant?)
 Source      design.md 5; core.md "Asking and answering"; safety.md P2, P3, P26
 """
 
 from enum import IntEnum
+
+from msgspec import structs
 
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import (
@@ -25,8 +28,14 @@ from xinglin.base.ids import (
     MemberId,
     SubjectId,
 )
-from xinglin.base.limits import PERMIT_MS_MAX
-from xinglin.base.units import CodeNumber, Count, Epoch, Millis
+from xinglin.base.limits import (
+    DENIED_PER_DAY_MAX,
+    PERMIT_MS_MAX,
+    REQUEST_UNITS,
+    REQUESTS_OPEN_MAX,
+    REQUESTS_PER_DAY_MAX,
+)
+from xinglin.base.units import CodeNumber, Count, Days, Epoch, Millis
 from xinglin.kernel.module import Code, Event, Message, Module, Row, Table, refuse
 from xinglin.kernel.outcome import event_hash
 from xinglin.kernel.state import Context
@@ -42,6 +51,8 @@ class Refusal(Code):              # access' hundred, 500-599
     DENIAL_WITH_PARTS = 505
     ANCHOR_DOES_NOT_GROW = 506
     READER_IS_A_SERVICE = 507
+    TOO_MANY_REQUESTS_TODAY = 508
+    TOO_MANY_REQUESTS_OPEN = 509
 
 
 class Decision(IntEnum):
@@ -62,6 +73,13 @@ class RequestRow(Row):
     due_ms: Millis
 
 
+class AskedRow(Row):
+    day: Days                     # of the counts: UTC, by block time
+    requests: Count               # that took a number
+    denied: Count                 # of these at once, for want of a consent
+    open: Count                   # not answered yet, of any day
+
+
 class AnchorRow(Row):
     count: Count
     running: Hash
@@ -72,6 +90,8 @@ NO_ENTRIES = LogRow(count=0, running=NO_HASH)
 
 LOG = Table("access/log", key=(SubjectId,), value=LogRow, empty=NO_ENTRIES)
 REQUESTS = Table("access/requests", key=(SubjectId, Count), value=RequestRow, due=lambda row: row.due_ms)
+NOTHING_ASKED = AskedRow(day=0, requests=0, denied=0, open=0)
+ASKED = Table("access/asked", key=(SubjectId, MemberId), value=AskedRow, empty=NOTHING_ASKED)
 NO_READS = AnchorRow(count=0, running=NO_HASH, at_ms=0)
 ANCHORS = Table("access/anchors", key=(MemberId,), value=AnchorRow, empty=NO_READS)
 
@@ -159,15 +179,17 @@ ENTRY_TYPES: tuple[type[Event], ...] = (Requested, Answered, Breached)
 
 
 def request(ctx: Context, msg: Request) -> Event:
-    """Take the subject's next number; without a live consent the answer is already no."""
+    """Take the subject's next number; without a live consent the answer is already no. So many a day, then none."""
     staff = members.staff_of(ctx, msg.reader)
     if staff.role is members.Role.SERVICE:
         refuse(Refusal.READER_IS_A_SERVICE)
     subjects.find(ctx, msg.subject)
-    number = _next(ctx, msg.subject)
     denied = _no_live_consent(ctx, msg.subject, staff.member, msg.grant_id)
+    asked = _asked_once_more(ctx, msg.subject, staff.member, bool(denied))
+    number = _next(ctx, msg.subject)
     due_ms = 0 if denied else ctx.block_time_ms + ctx.parameters.answer_ms
 
+    ctx[ASKED].put((msg.subject, staff.member), asked)
     if not denied:
         ctx[REQUESTS].put((msg.subject, number), RequestRow(
             reader=msg.reader, grantee=staff.member, grant_id=msg.grant_id, key_hash=msg.key_hash,
@@ -177,6 +199,24 @@ def request(ctx: Context, msg: Request) -> Event:
                       due_ms=due_ms)
     _enter(ctx, msg.subject, event)
     return event
+
+
+def _asked_once_more(ctx: Context, subject: SubjectId, grantee: MemberId, denied: bool) -> AskedRow:
+    """Bounds how fast one organisation can grow a subject's list, and how many answers a holder can owe it."""
+    row = ctx[ASKED].get((subject, grantee)) or NOTHING_ASKED
+    if row.day != ctx.block_day:
+        row = structs.replace(row, day=ctx.block_day, requests=0, denied=0)
+    if row.requests == REQUESTS_PER_DAY_MAX or (denied and row.denied == DENIED_PER_DAY_MAX):
+        refuse(Refusal.TOO_MANY_REQUESTS_TODAY)
+    if not denied and row.open == REQUESTS_OPEN_MAX:
+        refuse(Refusal.TOO_MANY_REQUESTS_OPEN)
+    return AskedRow(day=row.day, requests=row.requests + 1, denied=row.denied + denied, open=row.open + (not denied))
+
+
+def _close(ctx: Context, subject: SubjectId, number: Count, grantee: MemberId) -> None:
+    row = ctx[ASKED].get((subject, grantee)) or NOTHING_ASKED
+    ctx[REQUESTS].delete((subject, number))
+    ctx[ASKED].put((subject, grantee), structs.replace(row, open=row.open - 1))
 
 
 def _no_live_consent(ctx: Context, subject: SubjectId, grantee: MemberId, grant_id: GrantId) -> CodeNumber:
@@ -200,7 +240,7 @@ def answer(ctx: Context, msg: Answer) -> Event:
     elif msg.parts_root != NO_HASH or msg.expires_at_ms:
         refuse(Refusal.DENIAL_WITH_PARTS)
 
-    ctx[REQUESTS].delete((msg.subject, msg.number))
+    _close(ctx, msg.subject, msg.number, asked.grantee)
     event = Answered(subject=msg.subject, number=_next(ctx, msg.subject), request=msg.number,
                      reader=asked.reader, decision=msg.decision, grant_id=msg.grant_id, epoch=msg.epoch,
                      inputs=msg.inputs, opening=msg.opening, parts_root=msg.parts_root,
@@ -227,7 +267,7 @@ def breach(ctx: Context, key: tuple[SubjectId, Count], row: RequestRow) -> Event
     """No answer in time: said in public, and the request is closed."""
     subject, number = key
     holder = subjects.find(ctx, subject).holder
-    ctx[REQUESTS].delete(key)
+    _close(ctx, subject, number, row.grantee)
     event = Breached(subject=subject, number=_next(ctx, subject), request=number, reader=row.reader,
                      holder=holder)
     _enter(ctx, subject, event)
@@ -266,6 +306,11 @@ def request_has_time_to_be_answered(row: Row) -> bool:
     return not isinstance(row, RequestRow) or row.due_ms > 0
 
 
+def asked_within_bounds(row: Row) -> bool:
+    return not isinstance(row, AskedRow) or (
+        row.denied <= row.requests <= REQUESTS_PER_DAY_MAX and row.open <= REQUESTS_OPEN_MAX)
+
+
 # -- reads
 
 def extend(hashes: HashSuite, running: Hash, entry: Hash) -> Hash:
@@ -287,10 +332,11 @@ def key_hash(hashes: HashSuite, recipient_public: bytes) -> Hash:
 MODULE = Module(
     name="access",
     codes=Refusal,
-    tables=(LOG, REQUESTS, ANCHORS),
+    tables=(LOG, REQUESTS, ASKED, ANCHORS),
     rules={Request: request, Answer: answer, Anchor: anchor},
     signed_by={Request: "reader", Answer: "service", Anchor: "service"},
     events=(Requested, Answered, Breached, Anchored),
+    units={Request: REQUEST_UNITS},
     timers={REQUESTS: breach},
-    invariants=(log_row_has_an_entry, request_has_time_to_be_answered),
+    invariants=(log_row_has_an_entry, request_has_time_to_be_answered, asked_within_bounds),
 )

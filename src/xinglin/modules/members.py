@@ -4,11 +4,12 @@ Tables      members/members   (member) -> MemberRow
             members/staff     (account) -> StaffRow, staff and services
             members/motions   (member, motion) -> MotionRow, while a vote is open
             members/tally     () -> TallyRow, how many are active, and how many were ever admitted
+            members/invited   (proposer) -> InvitedRow, how many of its newcomers are not admitted yet
 Messages    members.invite/1   a member proposes another, which shows that it holds its key
             members.propose/1  a member proposes to suspend or reinstate another
             members.vote/1     a member agrees with an open motion
             members.enrol_staff/1, members.enrol_service/1, members.end_staff/1
-Invariants  no more are active than were admitted; a motion has no voter twice
+Invariants  no more are active than were admitted; a motion has no voter twice; open invitations are bounded
 Reads       nothing below
 Source      design.md 5; domains.md 2 and 12: more than two thirds of the active members decide
 """
@@ -20,7 +21,7 @@ from msgspec import Meta, structs
 
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.ids import AccountId, Commitment, MemberId
-from xinglin.base.limits import MEMBERS_MAX
+from xinglin.base.limits import INVITED_PER_MEMBER_MAX, MEMBERS_MAX
 from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
@@ -50,6 +51,7 @@ class Refusal(Code):              # members' hundred, 100-199; permanent; order 
     ROLE_IS_FOR_SERVICES = 111
     TOO_MANY_MEMBERS = 112
     PASSKEY_IS_FOR_SUBJECTS = 113
+    TOO_MANY_INVITATIONS = 114
 
 
 class MemberStatus(IntEnum):
@@ -81,6 +83,7 @@ class StaffRow(Row):
 
 
 class MotionRow(Row):
+    # The proposer first.
     voters: Annotated[tuple[MemberId, ...], Meta(max_length=MEMBERS_MAX)]
 
 
@@ -89,10 +92,15 @@ class TallyRow(Row):
     admitted: Count                # at most MEMBERS_MAX, so the voters of a motion and a second's payers fit their rows
 
 
+class InvitedRow(Row):
+    open: Count
+
+
 MEMBERS = Table("members/members", key=(MemberId,), value=MemberRow)
 STAFF = Table("members/staff", key=(AccountId,), value=StaffRow)
 MOTIONS = Table("members/motions", key=(MemberId, Motion), value=MotionRow)
 TALLY = Table("members/tally", key=(), value=TallyRow, empty=TallyRow(active=0, admitted=0))
+INVITED = Table("members/invited", key=(MemberId,), value=InvitedRow, empty=InvitedRow(open=0))
 
 
 class Invite(Message, tag="members.invite/1"):
@@ -183,7 +191,11 @@ def invite(ctx: Context, msg: Invite) -> Event:
         refuse(Refusal.MEMBER_ALREADY_KNOWN)
     _require_room(ctx)
     _no_passkey(msg.suite)
+    invited = _invited(ctx, msg.proposer)
+    if invited == INVITED_PER_MEMBER_MAX:
+        refuse(Refusal.TOO_MANY_INVITATIONS)
 
+    ctx[INVITED].put((msg.proposer,), InvitedRow(open=invited + 1))
     open_account(ctx, msg.member, AccountKind.MEMBER, msg.member)
     enrol_key(ctx, msg.member, msg.suite, msg.key, Custody.OWN)
     suspend(ctx, msg.member, True)                    # until it is admitted
@@ -237,6 +249,8 @@ def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberI
         if row is not None:
             ctx[MEMBERS].put((member,), structs.replace(row, status=status, since_ms=ctx.block_time_ms))
         suspend(ctx, member, motion is Motion.SUSPEND)
+        if motion is Motion.ADMIT:
+            ctx[INVITED].put((voters[0],), InvitedRow(open=_invited(ctx, voters[0]) - 1))
         ctx[TALLY].put((), TallyRow(active=tally.active + (-1 if motion is Motion.SUSPEND else 1),
                                     admitted=tally.admitted + (motion is Motion.ADMIT)))
     return Moved(member=member, motion=motion, votes=len(standing), carried=carried)
@@ -314,6 +328,11 @@ def _tally(ctx: Context) -> TallyRow:
     return ctx[TALLY].get(()) or TallyRow(active=0, admitted=0)
 
 
+def _invited(ctx: Context, proposer: MemberId) -> int:
+    row = ctx[INVITED].get((proposer,))
+    return row.open if row else 0
+
+
 def _keep_one(ctx: Context, motion: Motion) -> None:
     """A network without an active member could never act again; an older motion must not get there either."""
     if motion is Motion.SUSPEND and _tally(ctx).active == 1:
@@ -341,10 +360,14 @@ def active_were_admitted(row: Row) -> bool:
     return not isinstance(row, TallyRow) or 0 < row.active <= row.admitted <= MEMBERS_MAX
 
 
+def invitations_are_bounded(row: Row) -> bool:
+    return not isinstance(row, InvitedRow) or row.open <= INVITED_PER_MEMBER_MAX
+
+
 MODULE = Module(
     name="members",
     codes=Refusal,
-    tables=(MEMBERS, STAFF, MOTIONS, TALLY),
+    tables=(MEMBERS, STAFF, MOTIONS, TALLY, INVITED),
     rules={Invite: invite, Propose: propose, Vote: vote, EnrolStaff: enrol_staff,
            EnrolService: enrol_service, EndStaff: end_staff},
     signed_by={Invite: ("proposer", "member"), Propose: "proposer", Vote: "voter",
@@ -353,6 +376,6 @@ MODULE = Module(
     introduces={Invite: Introduces(account="member", suite="suite", key="key"),
                 EnrolStaff: Introduces(account="account", suite="suite", key="key"),
                 EnrolService: Introduces(account="account", suite="suite", key="key")},
-    invariants=(no_voter_twice, active_were_admitted),
+    invariants=(no_voter_twice, active_were_admitted, invitations_are_bounded),
     found=found,
 )
