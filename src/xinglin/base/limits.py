@@ -15,7 +15,6 @@ KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they r
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
 MEMBERS_MAX = 1_000               # of one network: a motion and a second's payers each fit a row; more is many networks
 PAYERS_PER_BLOCK_MAX = MEMBERS_MAX
-INVITED_PER_MEMBER_MAX = 100      # newcomers of one proposer that wait for votes; a mistaken invitation stays open
 
 # -- blocks
 BLOCK_TXS_MAX = 512               # a commit stays below 0.1 s
@@ -50,10 +49,6 @@ GRANT_HOURS_MAX = 24 * 366 * 10   # ten years: nobody remembers an older one
 RECORDS_PER_BATCH_MAX = 100_000
 
 # -- access
-REQUESTS_PER_DAY_MAX = 1_000      # about one subject by one organisation: one in 90 s, day and night
-DENIED_PER_DAY_MAX = 32           # of these without a consent: a mistake and its repeats, not a flood of her list
-REQUESTS_OPEN_MAX = 16            # of these at once: some 10 ms each are a small part of the time to answer
-REQUEST_UNITS = 32                # what asking costs: a holder answers some 100 a second, a member then asks some 150
 ANSWER_MS = 60_000                # how long a holder may take, unless genesis says otherwise
 PERMIT_MS_MAX = 15 * 60_000       # a permit is for now, not for later
 PAGE_PARTS = 16                   # parts a page of a release
@@ -78,6 +73,10 @@ HEAD_CODES_MAX = 32               # principal codes of one record in its head, w
 REPORT_PROBLEMS_MAX = 1_000
 BODY_BYTES_MAX = 16 * 1024        # a consent or request body
 PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024
+COMPLETE_ENTRIES_MAX = PROOF_FILE_BYTES_MAX // 128   # an entry has more bytes: what the file holds is the limit
+DELIVERIES_WAITING_MAX = 256      # of one member's people: handed over, and not on the ledger yet
+DELIVERIES_WAITING_PER_SUBJECT_MAX = 16
+CONSENTS_KEPT_MAX = 4_096         # bodies of one subject's grants, as a wallet's
 SHELF_RECORDS_MAX = 20_000        # of which a holder keeps places, keys and nonces in memory: about 30 MB
 ANSWERS_SERVED_MAX = 1_000        # of which a holder keeps the tree in memory: hashes, no key
 MEMORY_IDLE_MS = 60_000           # what was not used for so long is let go of
@@ -92,10 +91,6 @@ WALLET_BYTES_MAX = 64 * 1024 * 1024     # read whole, opened whole
 WALLET_SUBJECTS_MAX = 1_024       # one a holder; a guardian has several people's
 WALLET_GRANTS_MAX = 4_096         # 32 open ones a holder, and their history
 WALLET_NOTES_MAX = 4_096
-COMPLETE_ENTRIES_MAX = PROOF_FILE_BYTES_MAX // 128   # an entry has more bytes: what the file holds is the limit
-DELIVERIES_WAITING_MAX = 256      # of one member's people: handed over, and not on the ledger yet
-DELIVERIES_WAITING_PER_SUBJECT_MAX = 16
-CONSENTS_KEPT_MAX = 4_096         # bodies of one subject's grants, as a wallet's
 WALLET_LABEL_CHARS_MAX = 80       # a word for a hospital, on one line
-NOTE_BYTES_MAX = 16 * 1024        # as a body
 CARD_NAME_CHARS_MAX = 120         # of an organisation or a person, on one line
+NOTE_BYTES_MAX = 16 * 1024        # as a body
