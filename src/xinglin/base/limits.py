@@ -15,6 +15,7 @@ KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they r
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
 MEMBERS_MAX = 1_000               # of one network: a motion and a second's payers each fit a row; more is many networks
 PAYERS_PER_BLOCK_MAX = MEMBERS_MAX
+INVITED_PER_MEMBER_MAX = 100      # newcomers of one proposer that wait for votes; a mistaken invitation stays open
 
 # -- blocks
 BLOCK_TXS_MAX = 512               # a commit stays below 0.1 s
@@ -49,6 +50,10 @@ GRANT_HOURS_MAX = 24 * 366 * 10   # ten years: nobody remembers an older one
 RECORDS_PER_BATCH_MAX = 100_000
 
 # -- access
+REQUESTS_PER_DAY_MAX = 1_000      # about one subject by one organisation: one in 90 s, day and night
+DENIED_PER_DAY_MAX = 32           # of these without a consent: a mistake and its repeats, not a flood of her list
+REQUESTS_OPEN_MAX = 16            # of these at once: some 10 ms each are a small part of the time to answer
+REQUEST_UNITS = 32                # what asking costs: a holder answers some 100 a second, a member then asks some 150
 ANSWER_MS = 60_000                # how long a holder may take, unless genesis says otherwise
 PERMIT_MS_MAX = 15 * 60_000       # a permit is for now, not for later
 PAGE_PARTS = 16                   # parts a page of a release
