@@ -150,3 +150,23 @@ def test_a_grant_that_opens_more_fails_the_story(shell: Shell, monkeypatch: pyte
         subject = bytes.fromhex(json.loads((shell.home / NOTES).read_text())["subject"])
         with pytest.raises(Failed, match="outside the grant"):
             story.grant_and_read(Story(home, None, at_harbour=subject))
+
+
+def test_an_interrupted_demo_is_made_anew_and_a_finished_one_is_kept(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("XINGLIN_CONFIG", str(tmp_path / "config"))
+    home = tmp_path / "home"
+    steps = story.ORDER[:2]
+
+    def interrupted(told: story.Story) -> story.Held:
+        raise KeyboardInterrupt
+    monkeypatch.setattr(story, "ORDER", (*steps, ("denied", interrupted)))
+    with pytest.raises(KeyboardInterrupt):
+        run(home, None, check=False, as_json=False, lang="en")
+    monkeypatch.setattr(story, "ORDER", (*steps, ("grant", story.grant_and_read)))
+    assert run(home, None, check=False, as_json=False, lang="en") == 0
+    before = (home / NOTES).read_bytes()
+    assert run(home, None, check=False, as_json=False, lang="en") == 0 and (home / NOTES).read_bytes() == before
+    with pytest.raises(Failed, match="HOME_NOT_EMPTY"):
+        run(home, None, check=True, as_json=True, lang="en")
+    capsys.readouterr()

@@ -51,7 +51,8 @@ class Call:
 
     lang: Lang
     home: Path
-    home_named: bool = False
+    home_named: bool = False       # by --home or the environment
+    home_given: bool = False       # by --home
     output: Output = Output.TABLE
     quiet: bool = False
     yes: bool = False

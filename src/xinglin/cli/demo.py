@@ -15,5 +15,8 @@ KEPT = ".xinglin-demo"             # beside the ordinary home, so that nothing r
 def demo(ctx: typer.Context, check: Annotated[bool, Option("--check")] = False,
          data: Annotated[Path | None, Option("--data", metavar="DIR", exists=True, file_okay=False)] = None) -> None:
     call = Call.of(ctx)
-    home = call.home if call.home_named else None if check else Path.home() / KEPT
+    if check:                      # a home in the environment is for other commands: nothing is checked in it
+        home = call.home if call.home_given else None
+    else:
+        home = call.home if call.home_named else Path.home() / KEPT
     raise typer.Exit(story.run(home, data, check=check, as_json=call.output is Output.JSON, lang=call.lang))

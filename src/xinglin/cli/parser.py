@@ -85,7 +85,7 @@ def commands(top: TyperGroup) -> Iterator[tuple[str, Any]]:
 
 def _home(ctx: typer.Context, value: Path | None) -> None:
     if value is not None:
-        Call.of(ctx).home, Call.of(ctx).home_named = value, True
+        Call.of(ctx).home, Call.of(ctx).home_named, Call.of(ctx).home_given = value, True, True
 
 
 def _lang(ctx: typer.Context, value: str | None) -> None:

@@ -1,6 +1,7 @@
 """The demo: a network of five organisations in one home, and the story that shows what it promises."""
 
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -12,24 +13,30 @@ from xinglin.demo.cast import DOCTOR, HARBOUR, INSURER, PASSPHRASE, STEPS, WALLE
 from xinglin.demo.story import Step, Story, found, play
 
 NOTES = "demo.json"                # in the home: what the commands by hand need to know
+UNFINISHED = "demo.unfinished"     # in the home until every step held
 SHORT_ID = 8                       # hex digits: enough to tell a demo's few subjects apart
 
 
 def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lang: str) -> int:
     """Play the story; with `check` in a temporary home unless one is named. 0 only if every step held.
 
-    A home that has a demo already is left as it is, and told about.
+    A home that has a demo already is left as it is, and told about; one that was interrupted is made anew.
+    Errors  Failed HOME_NOT_EMPTY, when a check or another ledger is to go where one is.
     """
-    if home is not None and (home / NOTES).exists():
+    if home is not None and (home / NOTES).exists() and not check and not as_json:
         _print(_kept(home, lang) + by_hand(home, lang))
         return 0
+    if home is not None:
+        if (home / UNFINISHED).exists():
+            shutil.rmtree(home)        # ours: an interrupted demo, with nothing in it but sample data
+        home.mkdir(parents=True, exist_ok=True)
+        if not any(home.iterdir()):
+            (home / UNFINISHED).touch()
     started = time.monotonic()
     with ExitStack() as stack:
         path = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xinglin-demo-")))
         story = found(path, data, time.time_ns() // 1_000_000)
         stack.callback(story.home.close)
-        if home is not None:
-            pins.write(pins.config_folder(), story.home.node.chain, story.home.network)
         if not as_json:
             _print(_intro(story, lang))
         held = play(story, lambda step: None if as_json else _print(_told(step, lang)))
@@ -44,6 +51,8 @@ def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lan
             _print(_end(story, held, transactions, seconds, lang))
         if held and home is not None:
             _note(story)
+            (home / UNFINISHED).unlink(missing_ok=True)
+            pins.write(pins.config_folder(), story.home.node.chain, story.home.network)
             if not as_json:
                 _print(by_hand(home, lang))
     return 0 if held else 1
