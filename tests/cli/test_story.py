@@ -291,3 +291,17 @@ def test_doctor_fails_on_a_broken_list_of_pins_and_says_the_repair(tmp_path: Pat
     found = {one["check"]: one for one in done.json}
     assert done.code == 1 and found["trust"]["state"] == "FAIL" and found["trust"]["repair"]
     assert found["ledger"]["state"] == "WARN" and found["python"]["state"] == "OK"
+
+
+def test_a_request_whose_answer_has_no_place_is_not_ordered(shell: Shell, story: dict[str, Any]) -> None:
+    before = len(shell.json("access", "list", "--wallet", "mei.wallet", "--subject", story["subject"]))
+    (shell.folder / "taken").write_text("a file, not a folder")
+    (shell.folder / "full").mkdir()
+    (shell.folder / "full" / "old").write_text("-")
+    assert shell.run(*request(story["subject"]), "-o", "taken").code == 1
+    full = shell.run(*request(story["subject"]), "-o", "full")
+    assert full.code == 2 and "XL-9009" in full.err
+    for reason in ("", " ", "x" * 2_001):
+        refused = shell.run(*request(story["subject"])[:-1], reason)
+        assert refused.code == 2 and "XL-9015" in refused.err
+    assert len(shell.json("access", "list", "--wallet", "mei.wallet", "--subject", story["subject"])) == before

@@ -11,8 +11,10 @@ from typer import Option
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised
 from xinglin.base.ids import NO_ID, SubjectId
+from xinglin.base.limits import WORDS_CHARS_MAX
 from xinglin.cli import choices, files, names, show
 from xinglin.cli.call import Call, Output
+from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import As, OutNeeded, OwnSubject, Purpose, Scope, Subject, WalletFile
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
@@ -60,6 +62,10 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
             out: Annotated[Path | None, Option("-o", "--out", metavar="DIR")] = None) -> None:
     call = Call.of(ctx)
     scope_, purpose_ = choices.scope(scope), choices.purpose(purpose)
+    if not reason.strip() or len(reason) > WORDS_CHARS_MAX:
+        raise Usage(CliCode.REASON_NOT_VALID, f"{len(reason)}")
+    if out is not None:            # before anything is ordered: what is released must have somewhere to go
+        files.require_room(out, over=call.yes)
     grant_id = NO_ID if grant is None else _whole(grant)
     with call.opened() as home:
         person = home.person(as_)
@@ -118,9 +124,10 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
         if call.output is Output.TABLE:
             height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
             at = f"{Time(time_ms).local()} ({height})"
-            call.say(f"共 {len(history.entries)} 条，截至账本 {at}，一条不少。"
+            call.say(f"共 {len(history.entries)} 条，截至账本 {at}，一条不少；答复自成一条，与其请求同列一行。"
                      "在系统之外抄录的副本不会出现在这里。证明：xinglin access prove",
-                     f"{len(history.entries)} entries, complete as of the ledger at {at}. Copies made outside the "
+                     f"{len(history.entries)} entries, complete as of the ledger at {at}; an answer is an entry of "
+                     "its own and stands in the row of its request. Copies made outside the "
                      "system do not show here. For a proof: xinglin access prove")
 
 

@@ -19,6 +19,7 @@ class CliCode(Code):
     RECORD_NOT_FOUND = 9012
     HASH_NOT_UNDERSTOOD = 9013
     PASSPHRASES_DIFFER = 9014
+    REASON_NOT_VALID = 9015
 
 
 class Usage(NotUnderstood):

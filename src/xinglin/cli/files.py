@@ -28,6 +28,22 @@ def require_there(path: Path, code: Code = CliCode.FILE_NOT_READ) -> None:
         raise NotFound(code, str(path))
 
 
+def require_room(folder: Path, *, over: bool) -> None:
+    """Make `folder`, which is to be written to later: new or empty, unless that was said.
+
+    Errors  Usage FILE_EXISTS; Failed FILE_NOT_WRITTEN.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise Failed(CliCode.FILE_NOT_WRITTEN, f"{folder}: {error.strerror}") from None
+    if taken and not over:
+        raise Usage(CliCode.FILE_EXISTS, str(folder))
+    if not os.access(folder, os.W_OK):
+        raise Failed(CliCode.FILE_NOT_WRITTEN, str(folder))
+
+
 def write(path: Path, data: bytes, *, over: bool) -> None:
     """A new file; over an old one only when that was said.
 

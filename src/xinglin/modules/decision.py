@@ -13,14 +13,14 @@ from msgspec import Meta
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import NO_ID, AccountId, Commitment, Hash
-from xinglin.base.limits import BODY_BYTES_MAX
+from xinglin.base.limits import BODY_BYTES_MAX, WORDS_CHARS_MAX
 from xinglin.base.units import U8, U32, Millis
 from xinglin.modules.members import Role
 
 RULE_VERSION = 1
 
 ShortCode = Annotated[str, Meta(min_length=1, max_length=512)]
-Words = Annotated[str, Meta(max_length=2_000)]
+Words = Annotated[str, Meta(max_length=WORDS_CHARS_MAX)]
 Codes = Annotated[tuple[ShortCode, ...], Meta(max_length=64)]
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
