@@ -17,7 +17,16 @@ from typing import Any
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-OUTCOMES, CLOSING = (0, 1), 2
+TX, TIMER, CLOSING = range(3)
+
+# The longest that each may be (receipt.md), and the width of the keys that may be proved (modules).
+FILE_BYTES, MANIFEST_BYTES, NOTE_BYTES, LEAF_BYTES, PATH_STEPS = 64 << 20, 1 << 20, 16 << 10, 1024, 64
+EVENTS_BYTES = ROW_BYTES = 64 << 10
+KEY_BYTES = {
+    "access/anchors": 16, "access/asked": 32, "access/log": 16, "access/requests": 20, "consent/grants": 32,
+    "kernel/accounts": 16, "kernel/lane": 20, "kernel/quota": 0, "kernel/replay": 4, "members/invited": 16,
+    "members/members": 16, "members/motions": 17, "members/staff": 16, "members/tally": 0, "records/batches": 20,
+    "subjects/subjects": 16}
 
 
 class DoesNotHold(Exception):
@@ -113,6 +122,7 @@ def tagged(domain: str, *parts: bytes) -> bytes:
 
 def verify(data: bytes, network: bytes) -> dict[str, Any]:
     """What the file proves. Errors  DoesNotHold."""
+    _within(data, FILE_BYTES)
     file = decode(data)
     try:
         match file:
@@ -122,24 +132,40 @@ def verify(data: bytes, network: bytes) -> dict[str, Any]:
             case ["xinglin.state-proof/1", manifest, checkpoint, closing, table, key, row, proof]:
                 (block,), signed_by = _in_history(manifest, checkpoint, (closing,), network)
                 return _state(block, table, key, row, proof) | {"signed_by": signed_by}
-    except (TypeError, ValueError, AttributeError, KeyError, binascii.Error):
+    except (TypeError, ValueError, AttributeError, LookupError, binascii.Error):
         raise DoesNotHold("a part of the file has another form") from None
     raise DoesNotHold("neither a receipt nor a state proof")
+
+
+def _within(data: bytes, most: int) -> bytes:
+    """`data`, if it is bytes and no more than `most`."""
+    if type(data) is not bytes or len(data) > most:
+        raise DoesNotHold("a part of the file is not bytes, or too long")
+    return data
+
+
+def _numbers(*values: int) -> None:
+    """True is 1 to Python; in these files it is not."""
+    if any(type(value) is not int for value in values):
+        raise DoesNotHold("a number is not a number")
 
 
 def _in_history(manifest_bytes: bytes, note: bytes, places: tuple[list[Any], ...],
                 network: bytes) -> tuple[list[list[Any]], list[str]]:
     """The leaves, and who signed the checkpoint that they stand under."""
-    manifest = decode(manifest_bytes)
+    manifest = decode(_within(manifest_bytes, MANIFEST_BYTES))
     tag, name, suite, _, simulated, _, _, _, _, checkpoint_keys = manifest
     if tag != "xinglin.manifest/1" or suite != "sha-256":
         raise DoesNotHold("not a manifest of a SHA-256 network")
     if tagged("xinglin/network/1", manifest_bytes) != network:
         raise DoesNotHold("the file is of another network")
     chain = f"{name}{'-sim' if simulated else ''}-{network[:8].hex()}"
-    size, root, signed_by = _checkpoint(note, chain, dict(checkpoint_keys))
+    size, root, signed_by = _checkpoint(_within(note, NOTE_BYTES), chain, dict(checkpoint_keys))
     for leaf, index, path in places:
-        _inclusion(digest(b"\x00" + leaf), index, size, path, root)
+        _numbers(index)
+        _inclusion(digest(b"\x00" + _within(leaf, LEAF_BYTES)), index, size, path, root)
+    if len(places) == 2 and places[0][1] >= places[1][1]:
+        raise DoesNotHold("the closing leaf is not behind the outcome")
     return [decode(leaf) for leaf, _, _ in places], signed_by
 
 
@@ -152,7 +178,7 @@ def _checkpoint(note: bytes, chain: str, keys: dict[str, bytes]) -> tuple[int, b
     for line in lines[:-1].decode().split("\n"):
         dash, name, encoded = line.split(" ")
         raw = base64.b64decode(encoded, validate=True)
-        if dash != "—" or len(raw) < 5 or base64.b64encode(raw).decode() != encoded:
+        if dash != "—" or not name or len(raw) < 5 or base64.b64encode(raw).decode() != encoded:
             raise DoesNotHold("a signature line of the checkpoint is malformed")
         key = keys.get(name)
         if key is None or raw[:4] != digest(name.encode() + b"\n\x01" + key)[:4]:
@@ -174,7 +200,7 @@ def _checkpoint(note: bytes, chain: str, keys: dict[str, bytes]) -> tuple[int, b
 def _inclusion(found: bytes, index: int, size: int, path: list[bytes], root: bytes) -> None:
     """RFC 9162 2.1.3.2."""
     at, last = index, size - 1
-    if at > last or any(len(step) != 32 for step in path):
+    if at > last or len(path) > PATH_STEPS or any(len(step) != 32 for step in path):
         raise DoesNotHold("not in the history")
     for step in path:
         if last == 0:
@@ -191,27 +217,43 @@ def _inclusion(found: bytes, index: int, size: int, path: list[bytes], root: byt
 
 
 def _receipt(leaf: list[Any], block: list[Any], events: bytes) -> dict[str, Any]:
-    kind, height, _, _, code, events_hash = leaf
+    kind, height, index, _, code, events_hash = leaf
     closes, closed, time_ms, _, _ = block
+    _numbers(kind, height, index, code, closes, closed, time_ms)
     if closes != CLOSING or closed != height:
         raise DoesNotHold("the closing leaf is not of this block")
-    if kind not in OUTCOMES or tagged("xinglin/events/1", events) != events_hash:
+    if kind not in (TX, TIMER) or tagged("xinglin/events/1", _within(events, EVENTS_BYTES)) != events_hash:
         raise DoesNotHold("the events are not those of the leaf")
-    return {"kind": "receipt", "height": height, "time_ms": time_ms, "code": code, "events": decode(events)}
+    told = decode(events)
+    match told[0]:
+        case ["kernel.envelope/1", _, signers, custody, tags, said, failed]:
+            _numbers(said, failed)
+            same = kind == TX and said == code and len(signers) == len(custody)
+            done = len(told) == 1 if code else failed == 255 and len(told) == 1 + len(tags)
+        case ["kernel.timer/1", _, _]:
+            same, done = kind == TIMER and code == 0, True
+        case _:
+            same = done = False
+    if not same or not done or any(event[0] in ("kernel.envelope/1", "kernel.timer/1") for event in told[1:]):
+        raise DoesNotHold("the envelope says something else than the leaf")
+    return {"kind": "receipt", "height": height, "time_ms": time_ms, "code": code, "events": told}
 
 
 # -- state-tree.md
 
 def _state(leaf: list[Any], table: str, key: bytes, row: bytes | None, proof: list[Any]) -> dict[str, Any]:
     kind, height, time_ms, state_root, _ = leaf
+    _numbers(kind, height, time_ms)
     if kind != CLOSING:
         raise DoesNotHold("not a closing leaf")
+    if type(table) is not str or KEY_BYTES.get(table) != len(_within(key, 256)):
+        raise DoesNotHold("not a table that is known, or not a key of it")
     path = digest(b"\x02" + bytes([len(table)]) + table.encode() + len(key).to_bytes(2, "big") + key)
     siblings, other = proof
     if any(len(sibling) != 32 for sibling in siblings) or (siblings and siblings[-1] == bytes(32)):
         raise DoesNotHold("a sibling is not what it should be")
     if row is not None:
-        end = path + digest(row)
+        end = path + digest(_within(row, ROW_BYTES))
         if other is not None:
             raise DoesNotHold("a proof of presence names another leaf")
     elif other is not None:
@@ -226,8 +268,10 @@ def _state(leaf: list[Any], table: str, key: bytes, row: bytes | None, proof: li
         found = digest(b"\x04" + (sibling + found if right else found + sibling))
     if found != state_root:
         raise DoesNotHold("not in the state")
-    return {"kind": "state proof", "height": height, "time_ms": time_ms, "table": table, "key": key,
-            "row": None if row is None else decode(row)}
+    found = {"kind": "state proof", "height": height, "time_ms": time_ms, "table": table, "key": key,
+             "row": None if row is None else decode(row)}
+    # Swapped ids prove as truly that there is no consent, of something that is nobody's: so each is named.
+    return found | ({"subject": key[:16], "member": key[16:]} if table == "consent/grants" else {})
 
 
 def _bits(path: bytes, siblings: list[bytes]) -> list[bool]:

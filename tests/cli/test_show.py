@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from cli.command import Shell
-from xinglin.cli import show
+from xinglin.base.check import NotUnderstood
+from xinglin.cli import errors, show
 from xinglin.cli.call import Call, Output
+from xinglin.cli.codes import CliCode
 from xinglin.cli.show import Column, Time
 from xinglin.modules.members import Motion
 
@@ -58,6 +60,50 @@ def test_csv_is_read_back_and_a_spreadsheet_runs_nothing(capsys: pytest.CaptureF
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["name"] for row in rows] == ["'=HYPERLINK(1)", 'a,"b"\nc']
     assert rows[0]["id"] == bytes(range(16)).hex()
+
+
+@pytest.mark.parametrize("wrote", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "\n=1", "＝1+1", "＋1", "－1",
+                                   "＠x", ["=1+1", "x"], ["\t@x"], "\ufeff=1", "\u00a0=1"])
+def test_nothing_that_others_wrote_begins_as_a_formula_does(wrote: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(Output.CSV), COLUMNS, [ITEM | {"name": wrote}])
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["name"].startswith(("'", "\\u"))
+
+
+STEERING = "\x1b]0;owned\x07\x1b[2J\x9b\u202eevil\u2066\x7f\rline"
+
+
+@pytest.mark.parametrize("output", Output)
+def test_no_form_of_output_steers_the_terminal(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows(call(output), COLUMNS, [ITEM | {"name": STEERING}, ITEM | {"name": [STEERING]}])
+    show.one(call(output), COLUMNS, ITEM | {"name": STEERING})
+    show.json_line(json.dumps({"resourceType": STEERING}, ensure_ascii=False))
+    said = capsys.readouterr().out
+    assert not show_steers(said) and "evil" in said
+
+
+def test_json_still_means_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:
+    show.one(call(Output.JSON), COLUMNS, {"name": STEERING})
+    assert json.loads(capsys.readouterr().out)["name"] == STEERING
+    show.json_line(json.dumps({"name": STEERING}, ensure_ascii=False))
+    assert json.loads(capsys.readouterr().out)["name"] == STEERING
+
+
+def test_nothing_that_is_said_asked_or_warned_steers_the_terminal(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = call(Output.TABLE)
+    one.say(STEERING, STEERING)
+    one.warn(STEERING, STEERING)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})("y\n"))
+    one.confirm(STEERING, STEERING)
+    print(errors.rendered(NotUnderstood(CliCode.FILE_NOT_READ, STEERING), "en", as_json=False))
+    print(errors.rendered(NotUnderstood(CliCode.FILE_NOT_READ, STEERING), "en", as_json=True))
+    said = "".join(capsys.readouterr())
+    assert not show_steers(said) and said.count("evil") == 5
+
+
+def show_steers(said: str) -> bool:
+    return re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066]", said) is not None
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -254,7 +254,7 @@ def test_members_admit_and_suspend_each_other(shell: Shell, story: dict[str, Any
     shell.ok("member", "vote", "cover", "suspend", "--by", "lab")
     states = {one["slug"]: one["status"] for one in shell.json("member", "list")}
     assert states == {"east": "active", "west": "active", "lab": "active", "cover": "suspended"}
-    assert "XL-0031" in shell.run("member", "suspend", "east", "--by", "cover").err
+    assert "XL-0011" in shell.run("member", "suspend", "east", "--by", "cover").err
     shell.ok("member", "end-staff", "wu", "--yes")
     assert shell.json("member", "show", "lab")["people"][0]["active"] is False
 

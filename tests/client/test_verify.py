@@ -1,5 +1,6 @@
 """`verify_file`: each kind of file, and everything that can be wrong with one."""
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from mutations import mutated, single_bit_flips
 from xinglin.base import codec
 from xinglin.base.check import NotVerified
 from xinglin.base.ids import NO_ID
-from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
 from xinglin.client import Completeness, Verdict, verify_file
 from xinglin.client.codes import ClientCode
 from xinglin.kernel.codes import KernelCode
@@ -136,7 +137,31 @@ def test_a_file_over_the_limit_is_refused_unread(files: Files) -> None:
     assert refused(files, oversized).code is KernelCode.FILE_NOT_UNDERSTOOD
 
 
+# -- who signed
+
+def test_one_key_under_two_names_is_one_operator(files: Files) -> None:
+    verdict = files.verify(files.receipt)
+    assert verdict.single_operator
+    (key,) = verdict.network.manifest.checkpoint_keys
+    for other, single in ((key.key, True), (bytes(32), False)):
+        manifest = structs.replace(verdict.network.manifest, checkpoint_keys=(
+            key, structs.replace(key, name="other", key=other)))
+        both = dataclasses.replace(verdict, signed_by=(key.name, "other"),
+                                   network=dataclasses.replace(verdict.network, manifest=manifest))
+        assert both.single_operator is single
+
+
 # -- completeness
+
+def test_a_list_may_be_as_long_as_a_file_may_be_large() -> None:
+    assert COMPLETE_ENTRIES_MAX >= PROOF_FILE_BYTES_MAX // min(len(codec.encode(one)) for one in (
+        access.Breached(subject=NO_ID, number=0, request=0, reader=NO_ID, holder=NO_ID),
+        access.Answered(subject=NO_ID, number=0, request=0, reader=NO_ID, decision=access.Decision.DENIED,
+                        grant_id=NO_ID, epoch=0, inputs=bytes(32), opening=bytes(32), parts_root=bytes(32),
+                        key_hash=bytes(32), expires_at_ms=0),
+        access.Requested(subject=NO_ID, number=0, reader=NO_ID, grantee=NO_ID, grant_id=NO_ID, key_hash=bytes(32),
+                         body=bytes(32), denied=0, due_ms=0)))
+
 
 def test_every_bit_of_a_list_of_three_entries_counts(files: Files) -> None:
     assert files.verify(files.complete).facts["entries"] == 3

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from holder import rooms
+from holder.rooms import seeded
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotAuthorised, NotFound, NotUnderstood
 from xinglin.base.limits import CLAIM_CODE_MS, CLAIM_CODE_TRIES_MAX
@@ -16,6 +17,7 @@ from xinglin.engine.codes import EngineCode
 from xinglin.holder import claim_codes
 from xinglin.holder.codes import HolderCode
 from xinglin.kernel.accounts import ACCOUNTS
+from xinglin.kernel.codes import KernelCode
 from xinglin.modules import access, consent, subjects
 
 WRONG = "2222-2222-2222"
@@ -53,6 +55,20 @@ def test_a_wrong_code_and_one_never_issued_sound_the_same(room: rooms.Room) -> N
     claim_codes.issue(room.holder, subject)
     wrong = refused(room, room.claim_request(subject, WRONG))
     assert str(never) == str(wrong) and never.detail == wrong.detail == ""
+
+
+def test_the_counter_is_told_when_a_code_was_tried_out_and_gives_another_at_once(room: rooms.Room) -> None:
+    subject = room.subject()
+    code = claim_codes.issue(room.holder, subject)
+    stranger = seeded(77)
+    for _ in range(CLAIM_CODE_TRIES_MAX):
+        assert not claim_codes.tried_out(room.holder, subject)
+        refused(room, room.claim_request(subject, WRONG, key=stranger))
+    assert claim_codes.tried_out(room.holder, subject)
+    refused(room, room.claim_request(subject, code))
+    again = claim_codes.issue(room.holder, subject)
+    assert not claim_codes.tried_out(room.holder, subject)
+    assert claim_codes.co_sign(room.holder, room.claim_request(subject, again)).code == 0
 
 
 def test_a_code_runs_out_after_fifteen_minutes(room: rooms.Room) -> None:
@@ -128,7 +144,7 @@ def test_a_used_code_is_gone_and_the_subject_stays_hers(room: rooms.Room) -> Non
     claimed = claim_codes.issue(room.holder, subject)
     with pytest.raises(Failed) as taken:
         claim_codes.co_sign(room.holder, room.claim_request(subject, claimed, key=rooms.seeded(99)))
-    assert taken.value.code is subjects.Refusal.SUBJECT_ALREADY_CLAIMED
+    assert taken.value.code is KernelCode.SIGNER_UNKNOWN
     row = room.node.read(lambda ctx: ctx[ACCOUNTS].get((subject,)))
     assert [key.key for key in row.keys] == [room.keys[subject].public]
 

@@ -99,26 +99,34 @@ def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
         first = (f"交易 {facts['tx']} 于 {when} 在高度 {facts['height']} 第 {facts['index']} 位执行，结果：{outcome}"
                  if lang == "zh" else f"transaction {facts['tx']} was executed on {when} as entry {facts['index']} "
                  f"at height {facts['height']}: {outcome}")
-        events.append(_signed(list(zip(facts["signers"], facts["custody"], strict=True)), lang))
+        events.append(_signed(verdict, list(zip(facts["signers"], facts["custody"], strict=True)), lang))
     limit = ("之后没有再发生变化（例如授权后来被撤回）" if lang == "zh" else
              "that nothing changed later (a consent may have been taken back since)")
-    return [first, *events], [limit]
+    return [first, *events], [limit, *(() if "timer" in facts else [_stated(verdict, lang)])]
 
 
-def _signed(accounts: list[tuple[str, str]], lang: Lang) -> str:
+def _signed(verdict: Verdict, accounts: list[tuple[str, str]], lang: Lang) -> str:
+    """The accounts' own signatures are not in the file: that they signed is what the checkpoint's signer states."""
+    names = ", ".join(verdict.signed_by)
     if lang == "zh":
         said = [f"{one[:8]}..（{show.NAMES_ZH[custody]}）" for one, custody in accounts]
-        return "签名账户（密钥保管）：" + "、".join(said)
+        return f"据 {names} 所述，签名账户（密钥保管）：" + "、".join(said)
     said = [f"{one[:8]}.. ({custody.lower()})" for one, custody in accounts]
-    return "signed by accounts (key custody): " + ", ".join(said)
+    return f"as {names} states, signed by accounts (key custody): " + ", ".join(said)
+
+
+def _stated(verdict: Verdict, lang: Lang) -> str:
+    names = ", ".join(verdict.signed_by)
+    return (f"这些账户亲自签了名：文件里没有它们的签名，这是 {names} 以检查点密钥所作的陈述" if lang == "zh" else
+            f"that these accounts signed: their signatures are not in the file; it is what {names} states, with its "
+            "checkpoint key")
 
 
 def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     facts, zh = verdict.facts, lang == "zh"
     when, age = Time(verdict.time_ms).iso(), _age(verdict, lang)
     if "live_grants" in facts:
-        subject, grantee = facts["key"]
-        live = facts["live_grants"]
+        subject, grantee, live = facts["subject"], facts["grantee"], facts["live_grants"]
         said = ((f"主体 {subject} 对成员 {grantee} 没有有效授权" if zh else
                  f"subject {subject} has no consent to member {grantee}") if not live else
                 (f"主体 {subject} 对成员 {grantee} 有 {live} 项有效授权" if zh else
@@ -130,7 +138,14 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
                 (f"表 {facts['table']} 中没有 {key} 这一行" if zh else f"table {facts['table']} has no row {key}"))
     proves = f"{when}（高度 {facts['height']}{age}）：{said}" if zh else \
         f"at {when} (height {facts['height']}{age}): {said}"
-    return [proves], ["此后仍然如此" if zh else "that it is still so after that"]
+    later = "此后仍然如此" if zh else "that it is still so after that"
+    if "live_grants" not in facts:
+        return [proves], [later]
+    # Two ids in each other's places prove as truly that there is no consent: of something that is nobody's.
+    who = [f"主体（谁的病历）：{facts['subject']}", f"成员（谁来查看）：{facts['grantee']}"] if zh else [
+        f"subject (whose records): {facts['subject']}", f"member (who would see them): {facts['grantee']}"]
+    return [proves, *who], [later, "这两个标识正是您所指的人和机构：请逐一核对" if zh else
+                            "that these two ids are the person and the organisation you mean: compare both"]
 
 
 def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
@@ -148,7 +163,7 @@ def _always(verdict: Verdict, lang: Lang) -> list[str]:
     zh = lang == "zh"
     found = []
     if verdict.single_operator:
-        name = verdict.signed_by[0]
+        name = ", ".join(verdict.signed_by)
         found.append(f"其他成员也同意：只有运营者 {name} 签署（single-operator）；"
                      "它不能暗中改写已签署的内容，但可能停止服务" if zh else
                      f"that other members agree: only the operator, {name}, has signed (single-operator); it cannot "

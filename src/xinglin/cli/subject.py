@@ -82,7 +82,12 @@ def code(ctx: typer.Context, subject: SubjectArgument) -> None:
     call = Call.of(ctx)
     with call.opened() as home:
         found = names.subject(home, subject)
-        issued = claim_codes.issue(home.holder_of(found), found)
+        holder = home.holder_of(found)
+        if claim_codes.tried_out(holder, found):
+            call.warn("上一个认领码因多次输错而作废：若不是本人所为，说明有人知道这个主体标识。",
+                      "the last code was voided by wrong tries: if they were not the patient's, somebody else knows "
+                      "this subject's id.")
+        issued = claim_codes.issue(holder, found)
         until = Time(home.node.now_ms() + CLAIM_CODE_MS)
         minutes = CLAIM_CODE_MS // MS_PER_MINUTE
         call.say(f"请当面交给本人。{minutes} 分钟内有效，只能用一次。",

@@ -52,8 +52,8 @@ class Verdict:
 
     @property
     def single_operator(self) -> bool:
-        """Nobody but the operator has cosigned: evidence of integrity, not of agreement."""
-        return len(self.signed_by) == 1
+        """One key has signed, under however many names: evidence of integrity, not of agreement."""
+        return len({one.key for one in self.network.manifest.checkpoint_keys if one.name in self.signed_by}) <= 1
 
 
 KINDS: dict[str, Any] = {codec.tag_of(kind): kind for kind in (Receipt, StateProof, Completeness)}
@@ -98,7 +98,9 @@ def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Ve
         "height": verified.closing.height, "table": verified.table.name, "present": verified.row is not None,
         "key": [part.hex() if isinstance(part, bytes) else part for part in verified.key]}
     if verified.table is consent.GRANTS:
-        facts["live_grants"] = _live(verified.row, verified.closing.time_ms)
+        subject, grantee = facts["key"]
+        facts |= {"subject": subject, "grantee": grantee,
+                  "live_grants": _live(verified.row, verified.closing.time_ms)}
     return Verdict("state-proof", verified.network, verified.signed_by, verified.closing.time_ms, facts)
 
 

@@ -1,7 +1,8 @@
 """One-time codes for claiming a subject: handed over in person, kept as a hash, never on the ledger.
 
 The holder's service co-signs a claim only against the code: 15 minutes, five tries. Wrong, used, run out
-and never issued sound the same.
+and never issued sound the same. Whoever knows a subject's id can use up the tries of its code: that keeps a patient
+from claiming until the counter, which is told, gives her another at once; it never lets anyone else claim.
 """
 
 import hmac
@@ -49,6 +50,12 @@ def issue(holder: Holder, subject: SubjectId) -> str:
     holder.put("code", subject, NAME, Code(salt=salt, hash=_hash(holder, salt, code), tries=0,
                                            until_ms=holder.node.now_ms() + CLAIM_CODE_MS))
     return code
+
+
+def tried_out(holder: Holder, subject: SubjectId) -> bool:
+    """Whether the code that was issued last is void for wrong tries, for the counter to say when it issues another."""
+    stored = holder.get("code", subject, NAME, Code)
+    return stored is not None and stored.tries >= CLAIM_CODE_TRIES_MAX
 
 
 def co_sign(holder: Holder, request: ClaimRequest) -> Committed:

@@ -20,7 +20,16 @@ from xinglin.base.units import Index
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import Manifest, chain_id, hash_suite, network_id
 from xinglin.kernel.module import Event, ModuleSet, Row, Table
-from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
+from xinglin.kernel.outcome import (
+    KERNEL_EVENTS,
+    NONE_FAILED,
+    Closing,
+    Envelope,
+    Leaf,
+    LeafKind,
+    TimerEnvelope,
+    events_hash,
+)
 
 ManifestBytes = Annotated[bytes, Meta(max_length=1024 * 1024)]
 LeafBytes = Annotated[bytes, Meta(max_length=1024)]
@@ -157,12 +166,28 @@ def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSe
     closing = read_closing(receipt.closing)
     if leaf.kind is LeafKind.CLOSING:
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the leaf is not of an outcome")
-    if leaf.height != closing.height:
+    if leaf.height != closing.height or receipt.outcome.index >= receipt.closing.index:
         raise NotVerified(KernelCode.NOT_IN_HISTORY, "the closing leaf is of another block")
     if leaf.events_hash != events_hash(network.hashes, receipt.events):
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH)
     events = read_file(receipt.events, modules.events_type)
+    if not _tells_the_same(leaf, events):
+        raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the envelope says something else than the leaf")
     return VerifiedReceipt(network, leaf, closing, events, signed_by)
+
+
+def _tells_the_same(leaf: Leaf, events: tuple[Event, ...]) -> bool:
+    """The envelope is of the leaf's kind and code, stands first and alone, and a refusal has nothing behind it."""
+    first = events[0]
+    if any(isinstance(event, KERNEL_EVENTS) for event in events[1:]):
+        return False
+    if isinstance(first, TimerEnvelope):
+        return leaf.kind is LeafKind.TIMER and leaf.code == 0
+    if not isinstance(first, Envelope) or leaf.kind is not LeafKind.TX or first.code != leaf.code:
+        return False
+    refused = leaf.code != 0
+    return len(first.signers) == len(first.custody) and len(events) == (1 if refused else 1 + len(first.tags)) \
+        and (refused or first.failed == NONE_FAILED)
 
 
 def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedRow:
