@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from xinglin.base.check import Busy, Failed, NotFound, NotUnderstood
 from xinglin.vault import VaultCode
-from xinglin.vault.keystore import LOOKUP_ID, Keystore, holder_kek
+from xinglin.vault.keystore import LOOKUP_ID, Keystore, TagKind, holder_kek
 
 KEK = bytes(range(32))
 ANNA, BORIS, CHEN = b"A" * 16, b"B" * 16, b"C" * 16
@@ -453,6 +453,20 @@ def test_an_identifier_belongs_to_one_subject(tmp_path: Path) -> None:
         store.destroy(ANNA)
         store.tag("urn:mrn", "17", BORIS)
         assert store.find("urn:mrn", "17") == BORIS
+
+
+def test_tags_of_one_kind_are_not_reached_by_the_words_of_another(tmp_path: Path) -> None:
+    with Keystore.open(tmp_path, KEK) as store:
+        store.create_many((ANNA, BORIS))
+        store.tag("s", "1", ANNA, TagKind.SOURCE)
+        store.tag("s", "1", BORIS)
+        for system in ("s", "\x01s", "\x02s", "\x03s"):
+            assert store.find(system, "1") == (BORIS if system == "s" else None)
+        assert store.find("s", "1", TagKind.CONTESTED) is None
+    with Keystore.open(tmp_path, KEK) as store:
+        assert store.find("s", "1", TagKind.SOURCE) == ANNA
+        store.destroy(ANNA)
+        assert store.find("s", "1", TagKind.SOURCE) is None and store.find("s", "1") == BORIS
 
 
 @pytest.mark.parametrize(("system", "value"), [("a\0b", "c"), ("s", ""), ("s", "\ud800")])

@@ -8,7 +8,8 @@ Each folder, the first and its mirrors, holds `keys` and `tags`, two files of sl
 A new key is returned once every folder has it. A destroyed one is overwritten by a tombstone in every
 folder, or the call fails and names those that did not follow. Tombstones never leave: opened beside an
 older copy, they are applied to it. Live keys that a folder lacks are copied to it, so an empty folder
-becomes a mirror. The look-up key is itself a slot, under an id that is never drawn.
+becomes a mirror. The look-up key is itself a slot, under an id that is never drawn. Tags of a kind other than
+an identifier have a look-up key of their own, derived from it: HMAC-SHA256(look-up key, "xinglin/tag/" | kind).
 
 The holder's own key is the slot under its member id. What flash and copying file systems may keep of
 overwritten bytes no file can help; keep the KEK in hardware where that matters (docs/spec/vault.md).
@@ -20,6 +21,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +44,14 @@ _TAG_BODY = struct.Struct(">B7x16s32s")
 _KEYS_MAGIC = b"xinglin keystore keys 1"
 _TAGS_MAGIC = b"xinglin keystore tags 1"
 _WRAP_DOMAIN = b"xinglin/keystore/1"
+
+
+class TagKind(IntEnum):
+    """What a tag is about. Each has its own look-up key, so that no word of an input reaches another kind's tags."""
+
+    IDENTIFIER = 1                # a patient's identifier, as an input writes it
+    SOURCE = 2                    # a source's own name for a patient
+    CONTESTED = 3                 # an identifier that a second patient has too: it leads to nobody
 
 
 def holder_kek(*folders: Path) -> bytes:
@@ -177,7 +187,8 @@ class Keystore:
         for copy in copies:
             with self._naming(copy):
                 copy.sync()
-        self._lookup = self._open_lookup()
+        lookup = self._open_lookup()
+        self._lookup = None if lookup is None else {kind: _kind_key(lookup, kind) for kind in TagKind}
 
     @classmethod
     def open(cls, folder: Path, kek: bytes, mirrors: Sequence[Path] = ()) -> "Keystore":
@@ -265,11 +276,11 @@ class Keystore:
         if failed:
             raise Failed(VaultCode.MIRROR_FAILED, "; ".join(failed))
 
-    def tag(self, system: str, value: str, subject: bytes) -> None:
+    def tag(self, system: str, value: str, subject: bytes, kind: TagKind = TagKind.IDENTIFIER) -> None:
         """Let `find` lead from an identifier, as FHIR writes it, to the subject."""
-        self.tag_many(((system, value, subject),))
+        self.tag_many(((system, value, subject),), kind)
 
-    def tag_many(self, entries: Iterable[tuple[str, str, bytes]]) -> None:
+    def tag_many(self, entries: Iterable[tuple[str, str, bytes]], kind: TagKind = TagKind.IDENTIFIER) -> None:
         """Many (system, value, subject) with one sync a folder; one that stands already is kept.
 
         Errors  NotUnderstood TAG_NOT_VALID, TAG_TAKEN by another subject; as `key` for the subject.
@@ -278,7 +289,7 @@ class Keystore:
             new: dict[bytes, bytes] = {}
             for system, value, subject in entries:
                 self._check_live(subject)
-                tag = self._tag(system, value)
+                tag = self._tag(kind, system, value)
                 taken = self._subject_of.get(tag) or new.get(tag) or subject
                 require(taken == subject, VaultCode.TAG_TAKEN, f"by {short(taken)}")
                 if tag not in self._subject_of:
@@ -291,9 +302,9 @@ class Keystore:
             for tag, subject in new.items():
                 self._keep_tag(tag, subject)
 
-    def find(self, system: str, value: str) -> bytes | None:
+    def find(self, system: str, value: str, kind: TagKind = TagKind.IDENTIFIER) -> bytes | None:
         with self._mutex:
-            return self._subject_of.get(self._tag(system, value))
+            return self._subject_of.get(self._tag(kind, system, value))
 
     def close(self) -> None:
         for copy in self._copies:
@@ -399,7 +410,7 @@ class Keystore:
             copy.wipe_tag(tag)
         copy.sync()
 
-    def _tag(self, system: str, value: str) -> bytes:
+    def _tag(self, kind: TagKind, system: str, value: str) -> bytes:
         if self._lookup is None:
             raise NotUnderstood(VaultCode.KEY_DAMAGED, "the look-up key")
         # A zero byte in the system would let two pairs share one tag.
@@ -408,7 +419,7 @@ class Keystore:
             message = system.encode() + b"\0" + value.encode()
         except UnicodeEncodeError:
             raise NotUnderstood(VaultCode.TAG_NOT_VALID, "not Unicode text") from None
-        return hmac.digest(self._lookup, message, "sha256")
+        return hmac.digest(self._lookup[kind], message, "sha256")
 
     def _keep_tag(self, tag: bytes, subject: bytes) -> None:
         self._subject_of[tag] = subject
@@ -445,6 +456,11 @@ class Keystore:
             raise Failed(VaultCode.MIRROR_FAILED, f"{copy.folder}: {error.strerror}") from None
 
 
+def _kind_key(lookup: bytes, kind: TagKind) -> bytes:
+    # What it is made of has no zero byte, and so is no identifier's.
+    return lookup if kind is TagKind.IDENTIFIER else hmac.digest(lookup, b"xinglin/tag/%d" % kind, "sha256")
+
+
 def _share_bytes(damaged: bytes, subject: bytes, bodies: Iterable[bytes]) -> bool:
     """Whether a damaged slot was this subject's: rot that reached its id left other pieces whole."""
     if damaged[8:24] == subject:
@@ -458,4 +474,4 @@ def _check_id(subject: bytes) -> None:
             VaultCode.SUBJECT_ID_NOT_VALID, "16 random bytes are wanted")
 
 
-__all__ = ["Keystore", "holder_kek"]
+__all__ = ["Keystore", "TagKind", "holder_kek"]
