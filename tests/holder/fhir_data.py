@@ -29,10 +29,12 @@ def counter() -> Callable[[], bytes]:
 
 
 def planned(items: Iterable[fhir.Source | fhir.Problem], known: dict[tuple[str, str], fhir.Known] | None = None,
-            identified: dict[tuple[str, str, str], tuple[str, fhir.Known]] | None = None) -> fhir.Plan:
+            identified: dict[tuple[str, str, str], tuple[str, fhir.Known]] | None = None,
+            people: dict[str, fhir.PatientCard] | None = None, **options: Any) -> fhir.Plan:
     earlier, named = known or {}, identified or {}
     return fhir.plan(items, known=lambda owner, key: earlier.get((owner, key)),
-                     identified=lambda kind, system, value: named.get((kind, system, value)), new_id=counter())
+                     identified=lambda kind, system, value: named.get((kind, system, value)),
+                     person=(people or {}).get, new_id=counter(), **options)
 
 
 def sources(*resources: dict[str, Any], file: str = "a.json") -> list[fhir.Source]:

@@ -26,6 +26,7 @@ from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer
 from xinglin.modules import consent, members, module_set, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.node import Node
+from xinglin.vault.keystore import TagKind
 
 ED25519 = SignatureSuite.ED25519
 STARTED_MS = 1_700_000_000_000
@@ -67,10 +68,15 @@ def laboratory(own: str, about: str = "mei", value: str = "5.1 mmol/L") -> dict[
 
 def note(own: str, about: str = "mei", labels: Sequence[str] = ()) -> dict[str, Any]:
     """A DocumentReference, with "system|code" labels."""
-    coded = [dict(zip(("system", "code"), label.split("|"), strict=True)) for label in labels]
+    coded = [coding(label) for label in labels]
     return {"resourceType": "DocumentReference", "id": own, "status": "current",
             "subject": {"reference": f"Patient/{about}"}, **({"meta": {"security": coded}} if coded else {}),
             "content": [{"attachment": {"contentType": "text/plain", "data": "c2xlZXBzIGJhZGx5"}}]}
+
+
+def coding(label: str) -> dict[str, str]:
+    """Of "system|code"."""
+    return dict(zip(("system", "code"), label.split("|"), strict=True))
 
 
 def chart(records: int = 5, about: str = "mei") -> list[dict[str, Any]]:
@@ -140,7 +146,7 @@ class Room:
         return imports.take_in(self.holder, sources(*resources), **options)
 
     def subject(self, own: str = "mei") -> bytes:
-        found = self.holder.keystore.find(imports.SOURCE_SYSTEM, f"Patient/{own}")
+        found = self.holder.keystore.find("", f"Patient/{own}", TagKind.SOURCE)
         assert found is not None
         return found
 

@@ -167,6 +167,120 @@ def test_an_ambiguous_identifier_resolves_to_nobody() -> None:
     assert warned(plan) == [(C.REFERENCE_NOT_RESOLVED, "Observation.performer[0]")]
 
 
+def entries(file: str, *found: tuple[str, dict[str, Any]], bundle: str = "") -> list[fhir.Source]:
+    return [fhir.Source(file, f"entry {at}", url, "", one, bundle) for at, (url, one) in enumerate(found)]
+
+
+def test_a_full_url_is_a_name_within_its_own_bundle_only() -> None:
+    urn, mine = "urn:uuid:33333333-3333-3333-3333-333333333333", "http://x.example/fhir/Patient/victim"
+    hostile = entries("m.json", (urn, patient("mallory")), bundle="line 1") \
+        + entries("m.json", (mine, patient("eve")), bundle="line 2")
+    others = [*sources(observation("o", urn), observation("w", mine), file="m.json"),
+              *entries("n.json", ("", observation("v", urn)))]
+    plan = planned([*hostile, *others])
+    assert [(p.code, p.resource) for p in plan.errors] == [
+        (C.PATIENT_NOT_KNOWN, f"Observation/{own}") for own in "owv"]
+
+
+def test_two_bundles_may_use_one_full_url_for_two_people() -> None:
+    urn = "urn:uuid:33333333-3333-3333-3333-333333333333"
+    items = [one for own in ("p", "q") for one in entries(
+        "b.ndjson", (urn, patient(own)), ("", observation(f"of-{own}", urn)), bundle=f"line of {own}")]
+    plan = planned(items)
+    assert plan.errors == ()
+    assert {key: owner for key, owner in owners(plan).items() if key.startswith("Observation")} == {
+        "Observation/of-p": "Patient/p", "Observation/of-q": "Patient/q"}
+
+
+def test_the_id_goes_before_every_other_name() -> None:
+    items = [*entries("m.json", ("Patient/victim", patient("mallory"))),
+             *sources(patient("victim"), observation("o", "Patient/victim"), file="m.json")]
+    assert owners(planned(items))["Observation/o"] == "Patient/victim"
+
+
+MRN = {"system": "http://example.org/mrn", "value": "5"}
+BY_MRN = "Patient?identifier=http://example.org/mrn|5"
+
+
+def test_an_identifier_that_another_patient_had_before_leads_to_neither_from_another_file() -> None:
+    thief = sources(patient("mallory", identifier=[MRN]), file="m.json")
+    lost = sources(observation("o", BY_MRN), {**observation("l"), "subject": {"identifier": MRN}}, file="lab.json")
+    plan = planned([*thief, *lost], identified={("Patient", MRN["system"], "5"): ("Patient/victim", KNOWN)})
+    assert [(p.code, p.resource) for p in plan.errors] == [
+        (C.PATIENT_NOT_KNOWN, "Observation/o"), (C.PATIENT_NOT_KNOWN, "Observation/l")]
+
+
+def test_an_identifier_of_two_known_patients_leads_to_nobody() -> None:
+    plan = planned(sources(observation("o", BY_MRN)),
+                   identified={("Patient", MRN["system"], "5"): (fhir.NOBODY, fhir.Known(b"", 0, b""))})
+    assert [p.code for p in plan.errors] == [C.PATIENT_NOT_KNOWN]
+
+
+def test_an_identifier_leads_to_the_patient_of_its_own_bundle_whoever_else_claims_it() -> None:
+    items = [one for own in ("p", "q") for one in sources(
+        patient(own, identifier=[MRN]), observation(f"of-{own}", BY_MRN), file=f"{own}.json")]
+    plan = planned(items)
+    assert plan.errors == () and plan.warnings == ()
+    assert owners(plan)["Observation/of-p"] == "Patient/p" and owners(plan)["Observation/of-q"] == "Patient/q"
+
+
+# -- is it the same person
+
+def card(birth_date: str = "", *identifiers: tuple[str, str]) -> fhir.PatientCard:
+    return fhir.PatientCard(source_key="Patient/p", name="", birth_date=birth_date, identifiers=tuple(
+        fhir.Identifier(system=system, value=value) for system, value in identifiers))
+
+
+@pytest.mark.parametrize(("before", "now"), [
+    (card("1950-01-01"), {"birthDate": "1990-09-09"}), (card("1950"), {"birthDate": "1951-01-01"}),
+    (card("", ("urn:nat", "A")), {"identifier": [{"system": "urn:nat", "value": "B"}]}),
+    (card("1950-01-01", ("urn:nat", "A")), {"birthDate": "1950-01-01", "identifier": [{"value": "A"}]})])
+def test_a_known_id_with_another_persons_words_is_refused_with_all_that_is_hers(
+        before: fhir.PatientCard, now: dict[str, Any]) -> None:
+    items = sources(patient("p", **now), observation("o"), patient("q"), observation("n", "Patient/q"))
+    plan = planned(items, people={"Patient/p": before})
+    assert [(p.code, p.resource) for p in plan.errors] == [
+        (C.PATIENT_IS_ANOTHER, "Patient/p"), (C.PATIENT_IS_ANOTHER, "Observation/o")]
+    assert set(owners(plan)) == {"Patient/q", "Observation/n"}, "with --continue the others come in"
+    assert not planned(items, people={"Patient/p": before}, same_person={"Patient/p"}).errors
+
+
+@pytest.mark.parametrize(("before", "now"), [
+    (card(), {"birthDate": "1990-09-09"}), (card("1950"), {"birthDate": "1950-02-03"}),
+    (card("1950-02-03"), {"birthDate": "1950-02"}), (card("1950-02-03"), {}),
+    (card("", ("a", "1"), ("b", "2")), {"identifier": [{"system": "b", "value": "2"}, {"system": "c", "value": "3"}]}),
+    (card("", ("a", "1")), {"identifier": [{"system": "a"}]})])
+def test_what_only_one_side_says_contradicts_nothing(before: fhir.PatientCard, now: dict[str, Any]) -> None:
+    assert not planned(sources(patient("p", **now)), people={"Patient/p": before}).errors
+
+
+# -- what can be kept
+
+@pytest.mark.parametrize("identifier", [{"value": "x" * 2_001}, {"system": "urn:" + "x" * 2_000, "value": "1"}])
+def test_an_identifier_longer_than_a_card_holds_is_refused_before_anything_is_written(identifier: Any) -> None:
+    plan = planned(sources(patient("p", identifier=[identifier]), patient("q", identifier=[{"value": "x" * 2_000}])))
+    assert [(p.code, p.resource) for p in plan.errors] == [(C.VALUE_TOO_LONG, "Patient/p")]
+
+
+def test_a_long_chain_without_a_patient_is_followed_in_as_many_steps_as_it_has_links(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    length = 1_000
+    chain = [{"resourceType": "Basic", "id": f"b{at}", "code": {"text": "x"}, "extension": [
+        {"url": "http://x.example/next", "valueReference": {"reference": f"Basic/b{at + 1}"}}]} for at in range(length)]
+    last = {"resourceType": "Basic", "id": f"b{length}", "code": {"text": "x"}, "subject": {"reference": "Patient/p"}}
+    literal, looked_up = fhir.plan.__globals__["_literal"], 0
+
+    def counted(reference: str) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        return literal(reference)
+
+    monkeypatch.setitem(fhir.plan.__globals__, "_literal", counted)
+    plan = planned(sources(patient("p"), *chain, last))
+    assert plan.errors == () and [len(batch) for batch in plan.patients] == [length + 2]
+    assert looked_up < 20 * length
+
+
 def test_text_that_looks_like_a_reference_is_left_alone() -> None:
     text = '"reference":"Patient/p" and \\"reference\\":\\"Patient/p\\"'
     plan = planned(sources(patient(), observation(note=[{"text": text}])))
@@ -359,5 +473,5 @@ def test_an_addition_is_valid_has_its_class_and_carries_its_canary(which: fhir.A
 def test_ids_are_drawn_once_for_each_new_resource() -> None:
     draw = counter()
     plan = fhir.plan(sources(patient(), observation()), known=lambda o, k: None, identified=lambda t, s, v: None,
-                     new_id=draw)
+                     person=lambda o: None, new_id=draw)
     assert sorted(r.id[-1] for r in records(plan).values()) == [1, 2] and draw()[-1] == 3

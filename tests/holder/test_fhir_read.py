@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,77 @@ def test_a_resource_in_a_bundle_may_be_as_deep_as_one_alone() -> None:
 def test_a_file_that_cannot_be_opened_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     assert [p.code for p in fhir.read_file(tmp_path / "gone.json", "gone.json") if isinstance(p, fhir.Problem)] == [
         C.FILE_NOT_READABLE]
+
+
+def test_a_link_is_told_and_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.json").write_text(json.dumps(patient("secret")))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.json").symlink_to(outside / "secret.json")
+    (folder / "b").symlink_to(outside)
+    assert places(read(folder, c__json=patient("c"))) == [
+        ("a.json", "", "LINK_NOT_FOLLOWED"), ("b", "", "LINK_NOT_FOLLOWED"), ("c.json", "", "c")]
+    assert places(list(fhir.read_file(folder / "a.json", "a.json"))) == [("a.json", "", "FILE_NOT_READABLE")]
+
+
+@pytest.mark.parametrize("url", ["Patient/victim", "/Patient/victim", "urn:uuid:", "urn:uuid:" + "z" * 65, "urn:x:y",
+                                 "http://x.example/a b", "http://", "#p", "http://x.example/" + "y" * 2_000])
+def test_a_full_url_that_is_no_absolute_name_is_refused(tmp_path: Path, url: str) -> None:
+    assert places(read(tmp_path, a__json=bundle("collection", {"fullUrl": url, "resource": patient()}))) == [
+        ("a.json", "entry 0", "BUNDLE_NOT_VALID")]
+
+
+@pytest.mark.parametrize("url", ["urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "urn:oid:1.2.3", "http://x.example/Patient/p",
+                                 "https://x.example/fhir/Patient/p?x=1"])
+def test_an_absolute_name_of_an_entry_is_kept_with_its_bundle(tmp_path: Path, url: str) -> None:
+    lines = json.dumps(bundle("collection", {"fullUrl": url, "resource": patient()})).encode()
+    found = read(tmp_path, a__ndjson=b"\n" + lines)
+    assert [(i.full_url, i.bundle) for i in found if isinstance(i, fhir.Source)] == [(url, "line 2")]
+
+
+# -- few bytes that become many
+
+BOMBS = {"lists": b"[[]," + b"[]," * 3_000_000 + b"[]]", "blank": b"\n" * 8_000_000, "zeros": b"0\n" * 4_000_000,
+         "text": b'{"resourceType":"Patient","id":"' + b"x" * 8_000_000 + b'"}'}
+
+
+@pytest.mark.parametrize("name", ["a.json.gz", "a.ndjson.gz"])
+@pytest.mark.parametrize("kind", sorted(BOMBS))
+def test_a_small_file_that_unpacks_to_a_large_one_is_given_up_early(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str) -> None:
+    monkeypatch.setattr("xinglin.holder.fhir.read.RESOURCE_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("xinglin.holder.fhir.read.INPUT_LINES_MAX", 100_000)
+    (tmp_path / name).write_bytes(gzip.compress(BOMBS[kind]))
+    tracemalloc.start()
+    found = places(list(fhir.read_folder(tmp_path)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found[-1][2] in ("UNPACKED_TOO_MUCH", "FILE_GIVEN_UP", "FILE_TOO_LARGE")
+    assert len(found) <= limits.REPORT_PROBLEMS_MAX + 1
+    assert peak < 10 * 1024 * 1024
+
+
+def test_what_repeats_itself_as_records_do_is_read(tmp_path: Path) -> None:
+    note = [{"text": "the same words again and again"}]
+    lines = [json.dumps(observation(f"o{at}", note=note)) for at in range(20_000)]
+    data = "\n".join(lines).encode()
+    assert len(data) > 3 * limits.UNPACKED_BYTES_FREE
+    assert len(read(tmp_path, a__ndjson__gz=data)) == 20_000
+
+
+def test_a_text_of_too_many_values_is_refused_before_it_is_read_into_memory(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinglin.holder.fhir.read.JSON_VALUES_MAX", 50)
+    small, large = (patient("p", name=[{"given": ["x"] * given}]) for given in (40, 60))
+    assert places(read(tmp_path, a__json=small, b__json=large)) == [
+        ("a.json", "", "p"), ("b.json", "", "JSON_TOO_MANY_VALUES")]
+
+
+def test_a_file_of_too_many_lines_or_problems_is_left_at_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinglin.holder.fhir.read.INPUT_LINES_MAX", 4)
+    monkeypatch.setattr("xinglin.holder.fhir.read.REPORT_PROBLEMS_MAX", 2)
+    good = json.dumps(patient("p")).encode() + b"\n"
+    assert [one[2] for one in places(read(tmp_path, a__ndjson=b"\n\n\n\n" + good, b__ndjson=b"0\n0\n" + good))] == [
+        "FILE_TOO_LARGE", "ELEMENT_NOT_AN_OBJECT", "ELEMENT_NOT_AN_OBJECT", "FILE_GIVEN_UP"]

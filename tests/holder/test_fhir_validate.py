@@ -9,6 +9,7 @@ from holder.fhir_data import third_party
 from xinglin.holder import fhir
 from xinglin.holder.codes import HolderCode as C
 from xinglin.holder.fhir.definitions import resource_types, type_named
+from xinglin.holder.fhir.primitives import is_base64
 
 # HL7's own examples that break HL7's own definitions.
 EXCEPTIONS = {
@@ -66,6 +67,8 @@ FAULTS: list[tuple[dict[str, Any], str, Any, C, str]] = [
     (BASE, "code.coding", {"code": "x"}, C.ELEMENT_NOT_AN_ARRAY, "Observation.code.coding"),
     (BASE, "code.coding.0.code", "two  spaces", C.VALUE_FORM_NOT_VALID, "Observation.code.coding[0].code"),
     (BASE, "code.coding.0.system", "http://a b", C.VALUE_FORM_NOT_VALID, "Observation.code.coding[0].system"),
+    (BASE, "code.coding.0.system", "http://a\0b", C.VALUE_FORM_NOT_VALID, "Observation.code.coding[0].system"),
+    (BASE, "code.coding.0.code", "a\x01b", C.VALUE_FORM_NOT_VALID, "Observation.code.coding[0].code"),
     (BASE, "code.coding.0.userSelected", "true", C.VALUE_FORM_NOT_VALID, "Observation.code.coding[0].userSelected"),
     (BASE, "category", [], C.ELEMENT_EMPTY, "Observation.category"),
     (BASE, "category", {"text": "lab"}, C.ELEMENT_NOT_AN_ARRAY, "Observation.category"),
@@ -190,6 +193,13 @@ def test_extensions_nested_deeper_than_the_limit_are_refused() -> None:
 def test_periods_of_different_offsets_are_not_compared_as_text() -> None:
     assert fhir.validate(changed(BASE, "effectivePeriod", {
         "start": "2026-01-02T01:00:00+09:00", "end": "2026-01-01T20:00:00-05:00"})) == []
+
+
+@pytest.mark.parametrize(("text", "valid"), [
+    ("", True), ("AAAA", True), ("AA AA\n", True), ("AAA=", True), ("AA==", True), ("AAA", False), ("A===", False),
+    ("AA=A", False), ("AAA!", False), (" " * 1_000_000 + "!", False), ("AAAA" + " " * 1_000_000, True), (7, False)])
+def test_base64_may_have_white_space_anywhere_and_is_judged_in_one_pass(text: Any, valid: bool) -> None:
+    assert is_base64(text) is valid
 
 
 def test_the_table_has_every_type_of_r4_and_every_type_they_use() -> None:

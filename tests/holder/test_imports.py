@@ -12,12 +12,15 @@ import pytest
 
 from holder import rooms
 from holder.fhir_data import third_party
-from xinglin.base.check import Busy, Failed
+from xinglin.base import codec
+from xinglin.base.check import Busy, Failed, NotUnderstood
 from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
 from xinglin.holder import fhir, imports, shelf
+from xinglin.holder.codes import HolderCode
 from xinglin.modules import records, subjects
+from xinglin.vault.keystore import TagKind
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def test_one_broken_resource_keeps_everything_out_unless_told_to_go_on(room: roo
     refused = room.take_in(rooms.patient(), rooms.laboratory("a"), broken)
     assert refused.refused and refused.errors and not refused.taken
     assert batch_rows(room) == 0 and not room.node.rows(subjects.SUBJECTS)
-    assert room.holder.keystore.find(imports.SOURCE_SYSTEM, "Patient/mei") is None
+    assert room.holder.keystore.find("", "Patient/mei", TagKind.SOURCE) is None
 
     gone_on = room.take_in(rooms.patient(), rooms.laboratory("a"), broken, keep_going=True)
     assert gone_on.errors and gone_on.records == 2
@@ -101,7 +104,7 @@ def test_one_broken_resource_keeps_everything_out_unless_told_to_go_on(room: roo
 def test_only_wanted_patients_are_taken_in(room: rooms.Room) -> None:
     report = room.take_in(*rooms.chart(1, "mei"), *rooms.chart(1, "li"), wanted=lambda source: source == "Patient/li")
     assert [one.source for one in report.subjects] == ["Patient/li"]
-    assert room.holder.keystore.find(imports.SOURCE_SYSTEM, "Patient/mei") is None
+    assert room.holder.keystore.find("", "Patient/mei", TagKind.SOURCE) is None
 
 
 def test_a_crash_before_the_ledger_leaves_nothing_that_counts_and_the_next_import_mends_it(
@@ -232,3 +235,131 @@ def test_two_subjects_of_one_import_share_no_id_key_or_transaction(room: rooms.R
     assert len({one.committed.tx_id for one in report.taken}) == 2
     ids = [{record.shelved.id for record in shelved(room, one).values()} for one in (mei, li)]
     assert not ids[0] & ids[1]
+
+
+# -- whose is it, again
+
+def subjects_of(room: rooms.Room, source: str, own: str) -> bytes:
+    found = room.holder.keystore.find(source, f"Patient/{own}", TagKind.SOURCE)
+    assert found is not None
+    return found
+
+
+def test_no_identifier_of_a_patient_reaches_the_names_of_a_source(room: rooms.Room) -> None:
+    for system in ("", "urn:xinglin:source", "\x02", "hosp"):
+        room.take_in(rooms.patient("mallory", identifier=[{"system": "urn:test:mrn", "value": "mrn-mallory-0001"}, *(
+            [{"system": system, "value": "Patient/victim"}] if system and system.isprintable()
+            else [{"value": "Patient/victim"}])]))
+    room.take_in(rooms.patient("victim"), rooms.laboratory("a", "victim"))
+    assert set(shelved(room, room.subject("victim"))) == {"Patient/victim", "Observation/a"}
+    assert set(shelved(room, room.subject("mallory"))) == {"Patient/mallory"}
+
+
+def test_the_same_id_with_another_persons_words_is_refused_and_nothing_of_it_comes_in(room: rooms.Room) -> None:
+    room.take_in(rooms.patient("1", birthDate="1950-01-01"))
+    bob = rooms.patient("1", birthDate="1990-09-09", identifier=[{"system": "urn:test:mrn", "value": "bob"}])
+    refused = room.take_in(bob, rooms.laboratory("bobs", "1"), rooms.patient("2"), keep_going=True)
+    assert [problem.code for problem in refused.errors] == [HolderCode.PATIENT_IS_ANOTHER] * 2
+    assert [one.source for one in refused.subjects] == ["Patient/2"]
+    assert set(shelved(room, room.subject("1"))) == {"Patient/1"}
+
+    corrected = room.take_in(rooms.patient("1", birthDate="1950-01-10"), same_person=["Patient/1"])
+    assert not corrected.errors and shelved(room, room.subject("1"))["Patient/1"].shelved.version == 2
+
+
+def test_two_sources_with_the_same_ids_give_two_people_and_two_doctors(room: rooms.Room) -> None:
+    doctor = {"resourceType": "Practitioner", "id": "d", "name": [{"family": "Lin"}]}
+    for source, born in (("", "1950-01-01"), ("lab", "1990-09-09")):
+        report = room.take_in(rooms.patient("1", birthDate=born, identifier=[{"system": "urn:x", "value": born}]),
+                              {**rooms.laboratory("a", "1"), "performer": [{"reference": "Practitioner/d"}]},
+                              {**doctor, "birthDate": born}, source=source)
+        assert not report.errors and not report.warnings and report.records == 3
+    hospital, lab = subjects_of(room, "", "1"), subjects_of(room, "lab", "1")
+    assert hospital != lab and set(shelved(room, lab)) == {"lab|Patient/1", "lab|Observation/a"}
+    doctors = shelved(room, rooms.A)
+    assert {key: one.shelved.version for key, one in doctors.items()} == {"Practitioner/d": 1, "lab|Practitioner/d": 1}
+    named = resource(room, lab, "lab|Observation/a")["performer"][0]["reference"]
+    assert named == f"Practitioner/{doctors['lab|Practitioner/d'].shelved.id}"
+
+
+def test_another_source_finds_a_patient_by_identifier_and_its_records_keep_their_own_names(room: rooms.Room) -> None:
+    room.take_in(rooms.patient("1"), rooms.laboratory("a", "1"))
+    by_mrn = {**rooms.laboratory("a"), "subject": {"reference": "Patient?identifier=urn:test:mrn|mrn-1-0001"}}
+    for value in ("5", "6"):
+        report = room.take_in({**by_mrn, "valueString": value}, source="lab")
+        assert not report.errors and not report.warnings
+    found = shelved(room, room.subject("1"))
+    assert {key: one.shelved.version for key, one in found.items()} == {
+        "Patient/1": 1, "Observation/a": 1, "lab|Observation/a": 2}
+    assert resource(room, room.subject("1"), "lab|Observation/a")["subject"]["reference"] == \
+        f"Patient/{found['Patient/1'].shelved.id}"
+
+
+def test_an_identifier_that_two_patients_have_leads_to_neither(room: rooms.Room) -> None:
+    shared = {"identifier": [{"system": "urn:nat", "value": "7"}]}
+    room.take_in(rooms.patient("mallory", **shared))
+    room.take_in(rooms.patient("victim", **shared))
+    lost = {**rooms.laboratory("a"), "subject": {"identifier": {"system": "urn:nat", "value": "7"}}}
+    assert [problem.code for problem in room.take_in(lost).errors] == [HolderCode.PATIENT_NOT_KNOWN]
+    room.reopen()
+    assert [problem.code for problem in room.take_in(lost).errors] == [HolderCode.PATIENT_NOT_KNOWN]
+
+
+@pytest.mark.parametrize("name", ["Lab", "a|b", "x" * 41, "labor\u00e9", "a b"])
+def test_a_source_name_is_a_short_word(room: rooms.Room, name: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        room.take_in(rooms.patient(), source=name)
+    assert caught.value.code is HolderCode.SOURCE_NAME_NOT_VALID
+
+
+# -- labels that come later
+
+def test_what_names_a_record_follows_it_when_it_is_labelled_in_a_later_import(room: rooms.Room) -> None:
+    provenance = {"resourceType": "Provenance", "id": "v", "recorded": "2026-01-02T03:04:05Z",
+                  "target": [{"reference": "Observation/a"}], "agent": [{"who": {"display": "d"}}]}
+    index = {"resourceType": "List", "id": "l", "status": "current", "mode": "working",
+             "subject": {"reference": "Patient/mei"}, "entry": [{"item": {"reference": "Provenance/v"}}]}
+    room.take_in(rooms.patient(), rooms.laboratory("a"), rooms.laboratory("b"), provenance, index)
+    subject = room.subject()
+    before = {key: resource(room, subject, key) for key in shelved(room, subject)}
+
+    labelled = {**rooms.laboratory("a"), "meta": {"security": [rooms.coding(rooms.PSYCHIATRIC)]}}
+    report = room.take_in(labelled)
+    assert report.records == 3
+    after = shelved(room, subject)
+    assert {key: (one.shelved.version, one.shelved.facts.labels) for key, one in after.items()} == {
+        "Patient/mei": (1, ()), "Observation/b": (1, ()), "Observation/a": (2, (rooms.PSYCHIATRIC,)),
+        "Provenance/v": (2, (rooms.PSYCHIATRIC,)), "List/l": (2, (rooms.PSYCHIATRIC,))}
+    assert all(resource(room, subject, key) == before[key] for key in ("Provenance/v", "List/l"))
+    head = codec.decode(shelf.open_part(room.holder, subject, after["List/l"], shelf.HEAD), fhir.Head)
+    assert (head.version, head.labels) == (2, (rooms.PSYCHIATRIC,))
+    assert room.take_in(provenance, index, labelled).unchanged == 3
+
+
+# -- what can be kept
+
+def test_what_could_not_be_read_again_is_refused_before_anything_is_written(room: rooms.Room) -> None:
+    report = room.take_in(rooms.patient("p", identifier=[{"system": "urn:a", "value": "x" * 3_000}]))
+    assert [problem.code for problem in report.errors] == [HolderCode.VALUE_TOO_LONG]
+    assert room.holder.keystore.find("", "Patient/p", TagKind.SOURCE) is None
+
+
+@pytest.mark.parametrize("more", [
+    {"name": [{"given": ["a", None], "_given": [None, {"id": "x"}]}]}, {"name": [{"_family": {"id": "x"}}]},
+    {"identifier": [{"system": "urn:a", "_value": {"id": "x"}}]}, {"_birthDate": {"id": "x"}}])
+def test_values_that_fhir_lets_be_absent_are_no_obstacle(room: rooms.Room, more: dict[str, Any]) -> None:
+    bare = {"resourceType": "Patient", "id": "mei"}
+    assert room.take_in({**bare, **more}).records == 1
+    assert room.holder.get("patient", room.subject(), b"card", imports.PatientCard) is not None
+
+
+def test_a_chunk_ends_where_a_segment_or_an_index_would_grow_too_large(
+        room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "SEGMENT_BYTES", 1_000)
+        by_content = room.take_in(*rooms.chart(5))
+    assert [one.records for one in by_content.taken] == [2, 2, 2, 2] and len(shelved(room, room.subject())) == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "INDEX_BYTES", 400)
+        by_words = room.take_in(*rooms.chart(5, "li"))
+    assert len(by_words.taken) > 1 and len(shelved(room, room.subject("li"))) == 8

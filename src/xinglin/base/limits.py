@@ -27,6 +27,9 @@ ROW_BYTES_MAX = 64 * 1024
 # -- the embedded engine
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
 QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
+QUEUE_TXS_PER_SUBJECT_MAX = 64    # nor one of its patients its part
+SUBJECTS_PER_SECOND = 16          # a subject may use this part of what its payer has for a second
+DISTRUST_MS = 10_000              # garbage in a member's name: so long signatures are verified at the door
 SIGNATURE_CHUNK_MAX = 16          # transactions sent to the helper process in one write
 CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
 
@@ -76,7 +79,7 @@ JSON_VALUES_MAX = 1_000_000       # of one resource: R4's own have one in 20 byt
 BUNDLE_BYTES_MAX = 128 * 1024 * 1024    # a bundle is read whole, at ten times its size; larger sets come as NDJSON
 BUNDLE_VALUES_MAX = 8_000_000     # as of a resource
 INPUT_LINES_MAX = 2_000_000       # of one file, empty ones too: twice the resources of an import
-UNPACKED_PER_PACKED_MAX = 200     # bytes of a packed file: gzip makes FHIR some 15 times smaller, and nothing 1,000 times
+UNPACKED_PER_PACKED_MAX = 200     # bytes: gzip makes FHIR some 15 times smaller, empty lines 1,000 times
 UNPACKED_BYTES_FREE = 1024 * 1024 # before anybody counts
 SOURCE_RESOURCES_MAX = 1_000_000  # of one import; their bytes are held until it is planned
 SOURCE_BYTES_MAX = 4 * 1024 * 1024 * 1024   # of them together, in memory

@@ -44,7 +44,9 @@ BATCHES = (Column("number", "批次", "batch"), Column("count", "病历记录数
 @app.command("import")
 def import_(ctx: typer.Context, as_: As, folder: Annotated[Path | None, Argument(metavar="DIR")] = None,
             sample: Annotated[bool, Option("--sample")] = False,
-            keep_going: Annotated[bool, Option("--continue")] = False) -> None:
+            keep_going: Annotated[bool, Option("--continue")] = False,
+            source: Annotated[str, Option("--source", metavar="NAME")] = "",
+            same_person: Annotated[list[str] | None, Option("--same-person", metavar="PATIENT")] = None) -> None:
     call = Call.of(ctx)
     if (folder is None) == (not sample):
         raise Usage(CliCode.SAY_WHICH, "DIR | --sample")
@@ -55,7 +57,7 @@ def import_(ctx: typer.Context, as_: As, folder: Annotated[Path | None, Argument
         holder = home.holder(home.organisation(as_))
         with show.progress(call) as bar:
             task = bar.add_task(call.words("导入", "importing"), total=None)
-            report = imports.take_in(holder, items, keep_going=keep_going,
+            report = imports.take_in(holder, items, source=source, keep_going=keep_going, same_person=same_person or (),
                                      progress=lambda done, total: bar.update(task, completed=done, total=total))
     _report(call, report)
     if report.refused:

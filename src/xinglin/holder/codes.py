@@ -43,18 +43,30 @@ class HolderCode(Code):
     RULE_BROKEN = 8431
     TOO_MANY_LABELS = 8432
     TOO_MANY_RESOURCES = 8433
+    VALUE_TOO_LONG = 8434
+
+    # -- the file, once more
+    JSON_TOO_MANY_VALUES = 8435
 
     # -- the import as a whole
     RESOURCE_TWICE = 8436
     PATIENT_NOT_KNOWN = 8437
     BELONGS_TO_SEVERAL_PATIENTS = 8438
     DIRECTORY_NAMES_PATIENT = 8439
+    PATIENT_IS_ANOTHER = 8440
+    LINK_NOT_FOLLOWED = 8441
+    UNPACKED_TOO_MUCH = 8442
+    FILE_GIVEN_UP = 8443
 
     # -- warnings: imported all the same
     PATIENT_NOT_IN_IMPORT = 8444
     REFERENCE_NOT_RESOLVED = 8445
     REFERENCE_LEAVES_PATIENT = 8446
     VERSION_NOT_RESOLVED = 8447
+    LABEL_KEPT = 8448
+
+    # -- what the caller said
+    SOURCE_NAME_NOT_VALID = 8449
 
     # -- claiming, asking, answering, releasing
     SUBJECT_NOT_HELD = 8450

@@ -2,46 +2,56 @@
 
 Bytes are on disk before their commitment is ordered: keys, segment, sealed index, then the transaction. A
 crash in between leaves sealed bytes that no batch names; the next import goes over them.
+
+A source is who gives out the ids: Patient/1 of one hospital is not Patient/1 of another. Each has a name of its
+own, "" as long as there is one; the keystore leads from (source, id) to the subject, under a kind of tag that no
+word of an input reaches.
 """
 
 import json
+import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
-
-from msgspec import Meta
+from itertools import chain
+from typing import NamedTuple
 
 from xinglin.base import codec
-from xinglin.base.codec import Struct
+from xinglin.base.check import require
 from xinglin.base.ids import Id, SubjectId
-from xinglin.base.limits import IMPORTS_UNDER_WAY_MAX, RECORDS_PER_IMPORT_BATCH
+from xinglin.base.limits import (
+    IMPORTS_UNDER_WAY_MAX,
+    INDEX_BYTES,
+    RECORDS_PER_IMPORT_BATCH,
+    SEGMENT_BYTES,
+    SOURCE_NAME_CHARS_MAX,
+)
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
-from xinglin.holder.fhir import Batch, Known, Planned, Problem, Source, plan
+from xinglin.holder.codes import HolderCode
+from xinglin.holder.fhir import (
+    NOBODY,
+    Batch,
+    Head,
+    Known,
+    PatientCard,
+    Planned,
+    Problem,
+    Source,
+    plan,
+    spread,
+)
+from xinglin.holder.fhir.card import identifiers_of
+from xinglin.holder.fhir.head import HEAD_LABELS_MAX
 from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.module import Message
 from xinglin.modules import records, subjects
 from xinglin.modules.decision import Facts
+from xinglin.vault.keystore import TagKind
 
-SOURCE_SYSTEM = "urn:xinglin:source"   # look-up tags by which the next import finds a source's patient
-
-Text = Annotated[str, Meta(max_length=2_000)]
-
-
-class Identifier(Struct):
-    system: Text
-    value: Text
-
-
-class PatientCard(Struct, tag="xinglin.patient-card/1"):
-    """Who a subject is, for pages rendered at the holder. Sealed under the subject's key."""
-
-    source_key: Text
-    name: Text
-    birth_date: Text
-    identifiers: Annotated[tuple[Identifier, ...], Meta(max_length=100)]
+_source_name = re.compile(rf"[a-z0-9-]{{0,{SOURCE_NAME_CHARS_MAX}}}").fullmatch
+_our_id = re.compile(rb'/([0-9a-f]{32})["/]')
 
 
 @dataclass(frozen=True)
@@ -82,19 +92,23 @@ class _Ordered(NamedTuple):
     future: "Future[Committed]"
 
 
-def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bool = False,
-            wanted: Callable[[str], bool] = lambda source: True,
+def take_in(holder: Holder, items: Iterable[Source | Problem], *, source: str = "", keep_going: bool = False,
+            wanted: Callable[[str], bool] = lambda patient: True, same_person: Collection[str] = (),
             progress: Callable[[int, int], None] | None = None,
             records_per_batch: int = RECORDS_PER_IMPORT_BATCH) -> Report:
     """Import what `items` (from `fhir.read_folder`) yields, of the patients ("Patient/x") that are `wanted`.
 
-    With an error in it nothing is imported, unless `keep_going`: then all that is good.
-    Errors  Failed from vault and ledger; what was committed until then stays and is skipped next time.
+    With an error in it nothing is imported, unless `keep_going`: then all that is good. `same_person` are patients
+    whose new birth date or identifiers are a correction.
+    Errors  NotUnderstood SOURCE_NAME_NOT_VALID; Failed from vault and ledger: what was committed until then stays
+            and is skipped next time.
     """
+    require(_source_name(source) is not None, HolderCode.SOURCE_NAME_NOT_VALID,
+            f"a-z, 0-9 and -, at most {SOURCE_NAME_CHARS_MAX}")
     with holder.importing:         # two at once would give one resource two ids, and one batch number two batches
-        known = _Known(holder)
-        planned = plan(items, known=known.by_key, identified=known.by_identifier,
-                       new_id=lambda: secrets.token_bytes(16))
+        known = _Known(holder, source)
+        planned = plan(items, known=known.by_key, identified=known.by_identifier, person=known.person,
+                       new_id=lambda: secrets.token_bytes(16), same_person=same_person)
         report = Report(unchanged=planned.unchanged, errors=planned.errors, warnings=planned.warnings)
         if planned.errors and not keep_going:
             report.refused = True
@@ -102,10 +116,10 @@ def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bo
         batches = [batch for batch in (*planned.patients, planned.directory)
                    if len(batch) and (batch is planned.directory or wanted(batch.owner))]
         total, done = sum(map(len, batches)), 0
-        owners = _owners(holder, batches)
+        owners = _owners(holder, known, batches)
         ordered: list[_Ordered] = []
         for batch in batches:
-            for one in _take_in_batch(holder, batch, *owners[batch.owner], records_per_batch):
+            for one in _take_in_batch(holder, known, batch, *owners[batch.owner], records_per_batch):
                 ordered.append(one)
                 done += one.records
                 if progress:
@@ -117,54 +131,61 @@ def take_in(holder: Holder, items: Iterable[Source | Problem], *, keep_going: bo
         return report
 
 
-def _chunks(batch: Batch, size: int) -> Iterable[list[Planned]]:
-    chunk: list[Planned] = []
-    for planned in batch:
-        chunk.append(planned)
-        if len(chunk) == size:
+def _chunks(new: Iterable[shelf.NewRecord], size: int) -> Iterator[list[shelf.NewRecord]]:
+    """At most `size` records, as far as one segment and one sealed index may hold them."""
+    chunk: list[shelf.NewRecord] = []
+    in_segment = in_index = 0
+    for one in new:
+        content, words = len(one.head) + len(one.rest), 4 * (len(one.source_key) + sum(
+            map(len, (*one.facts.classes, *one.facts.labels))))       # UTF-8 has at most four bytes a character
+        if chunk and (len(chunk) == size or in_segment + content > SEGMENT_BYTES or in_index + words > INDEX_BYTES):
             yield chunk
-            chunk = []
+            chunk, in_segment, in_index = [], 0, 0
+        chunk.append(one)
+        in_segment += content
+        in_index += words
     if chunk:
         yield chunk
 
 
-def _owners(holder: Holder, batches: list[Batch]) -> dict[str, tuple[Id, bool]]:
+def _owners(holder: Holder, known: "_Known", batches: list[Batch]) -> dict[str, tuple[Id, bool]]:
     """source name -> (owner id, whether it is to be registered); keys and tags of new ones are made here."""
     found: dict[str, tuple[Id, bool]] = {"": (holder.member, False)}
     fresh: list[tuple[str, SubjectId]] = []
     for batch in batches:
         if not batch.owner:
             continue
-        subject = holder.keystore.find(SOURCE_SYSTEM, batch.owner)
+        subject = known.subject(batch.owner)
         if subject is None:
             fresh.append((batch.owner, secrets.token_bytes(16)))
         else:
             registered = bool(holder.node.rows(subjects.SUBJECTS, subject))
             found[batch.owner] = subject, not registered
     holder.keystore.create_many([subject for _, subject in fresh])
-    holder.keystore.tag_many([(SOURCE_SYSTEM, source, subject) for source, subject in fresh])
-    found.update({source: (subject, True) for source, subject in fresh})
+    holder.keystore.tag_many([(known.source, patient, subject) for patient, subject in fresh], TagKind.SOURCE)
+    found.update({patient: (subject, True) for patient, subject in fresh})
     return found
 
 
-def _take_in_batch(holder: Holder, batch: Batch, owner: Id, new: bool, size: int) -> Iterable[_Ordered]:
+def _take_in_batch(holder: Holder, known: "_Known", batch: Batch, owner: Id, new: bool,
+                   size: int) -> Iterable[_Ordered]:
     """Shelve an owner's records and order their commitment, chunk by chunk; each names the one before it."""
     on_ledger = holder.node.read(lambda ctx: shelf.roots(ctx, owner))
     shelf.sweep(holder, owner, on_ledger)
     number = len(on_ledger)
-    for chunk in _chunks(batch, size):
-        for planned in chunk:
-            if planned.resource_type == "Patient":
-                _remember_patient(holder, owner, planned)
+    relabelled = _relabelled(holder, owner, batch) if batch.raised else []
+    if batch.card is not None:
+        _remember_patient(holder, owner, known.stored(batch.card.source_key), batch.card)
+    for chunk in _chunks(chain((_new_record(one, known) for one in batch), relabelled), size):
         number += 1
-        shelved = shelf.shelve(holder, owner, number, [_new_record(planned) for planned in chunk])
+        shelved = shelf.shelve(holder, owner, number, chunk)
         messages: list[Message] = []
         if new:
             messages.append(subjects.Register(service=holder.service, subject=owner))
         messages.append(records.Batch(service=holder.service, owner=owner, number=number,
                                       root=shelved.root, count=len(chunk)))
         future = holder.submit(*messages)
-        if len(batch) > len(chunk):
+        if len(batch) + len(relabelled) > len(chunk):
             _stands(holder, future)
         yield _Ordered(owner, batch.owner, len(chunk), new, future)
         new = False
@@ -177,46 +198,84 @@ def _stands(holder: Holder, future: "Future[Committed]") -> Committed:
     return committed
 
 
-def _new_record(planned: Planned) -> shelf.NewRecord:
+def _new_record(planned: Planned, known: "_Known") -> shelf.NewRecord:
     head = planned.head
     facts = Facts(id=head.id, classes=head.classes, labels=head.labels)
-    return shelf.NewRecord(id=head.id, version=planned.version, source_key=planned.source_key,
+    return shelf.NewRecord(id=head.id, version=planned.version, source_key=known.stored(planned.source_key),
                            fingerprint=planned.fingerprint, facts=facts, head=codec.encode(head),
                            rest=planned.rest)
 
 
-def _remember_patient(holder: Holder, subject: SubjectId, planned: Planned) -> None:
+def _relabelled(holder: Holder, owner: Id, batch: Batch) -> list[shelf.NewRecord]:
+    """New versions of the owner's other records that name one whose labels were raised."""
+    raised = batch.raised
+    coming = {planned.head.id for planned in batch}
+    others = {record.shelved.id: record for record in shelf.newest(shelf.batches(holder, owner))
+              if record.shelved.id not in coming}
+    # Naming the patient tells nothing (fhir/spread.py).
+    tell = {*raised, *(own for own, one in others.items() if "Patient" not in one.shelved.facts.classes)}
+    namers: dict[str, list[str]] = {}
+    for own, record in others.items():
+        for named in frozenset(_our_id.findall(shelf.open_part(holder, owner, record, shelf.REST))):
+            if named.decode() in tell:
+                namers.setdefault(named.decode(), []).append(own)
+    found = spread({own: raised.get(own, ()) for own in (*raised, *others)}, namers)
+    return [_with_labels(holder, owner, record, found[own]) for own, record in others.items()
+            if not found[own] <= {*record.shelved.facts.labels}]
+
+
+def _with_labels(holder: Holder, owner: Id, record: shelf.Record, more: Collection[str]) -> shelf.NewRecord:
+    before = record.shelved
+    had = before.facts.labels
+    labels = tuple(sorted((*had, *sorted({*more} - {*had})[:HEAD_LABELS_MAX - len(had)])))   # withheld in any case
+    head = codec.decode(shelf.open_part(holder, owner, record, shelf.HEAD), Head)
+    head = Head(resource_type=head.resource_type, id=head.id, version=before.version + 1, classes=head.classes,
+                codes=head.codes, dates=head.dates, labels=labels, label_table=head.label_table)
+    return shelf.NewRecord(id=before.id, version=head.version, source_key=before.source_key,
+                           fingerprint=before.fingerprint, head=codec.encode(head),
+                           facts=Facts(id=before.id, classes=before.facts.classes, labels=labels),
+                           rest=shelf.open_part(holder, owner, record, shelf.REST))
+
+
+def _remember_patient(holder: Holder, subject: SubjectId, source_key: str, card: PatientCard) -> None:
     """Keep who the subject is, and tags by which the holder finds her by identifier."""
-    patient = json.loads(planned.rest)
-    identifiers = tuple(Identifier(system=one.get("system", ""), value=one["value"])
-                        for one in patient.get("identifier", [])[:100] if one.get("value"))
     holder.put("patient", subject, b"card", PatientCard(
-        source_key=planned.source_key, name=_name(patient)[:2_000],
-        birth_date=patient.get("birthDate", ""), identifiers=identifiers))
-    taken = [(one.system, one.value, subject) for one in identifiers
-             if holder.keystore.find(one.system, one.value) in (None, subject)]
-    holder.keystore.tag_many(taken)
-
-
-def _name(patient: dict[str, object]) -> str:
-    names = patient.get("name")
-    if not isinstance(names, list) or not names or not isinstance(names[0], dict):
-        return ""
-    first = names[0]
-    return str(first.get("text") or " ".join([*first.get("given", []), first.get("family", "")])).strip()
+        source_key=source_key, name=card.name, birth_date=card.birth_date, identifiers=card.identifiers))
+    names = [(one.system, one.value) for one in card.identifiers]
+    taken = [name for name in names if holder.keystore.find(*name) not in (None, subject)]
+    holder.keystore.tag_many([(*name, subject) for name in names if name not in taken])
+    # A second patient with it: from now on it leads to neither, since one of them has it wrongly.
+    holder.keystore.tag_many([(*name, subject) for name in taken
+                              if holder.keystore.find(*name, TagKind.CONTESTED) is None], TagKind.CONTESTED)
 
 
 class _Known:
-    """What earlier imports keep, loaded once per owner."""
+    """What earlier imports keep, loaded once per owner.
 
-    def __init__(self, holder: Holder):
+    An owner is "Patient/x" of this import's source, or "name|Patient/x" of another that an identifier led to.
+    """
+
+    def __init__(self, holder: Holder, source: str):
         self._holder = holder
+        self.source = source
         self._by_owner: dict[Id, dict[str, Known]] = {}
         self._directory: dict[tuple[str, str, str], Known] | None = None
 
-    def by_key(self, owner: str, source_key: str) -> Known | None:
-        found = self._holder.keystore.find(SOURCE_SYSTEM, owner) if owner else self._holder.member
-        return None if found is None else self._of(found).get(source_key)
+    def stored(self, key: str) -> str:
+        """A resource's name with that of its source, as the shelf keeps it; "|" is in no id and no source's name."""
+        return key.removeprefix("|") if "|" in key or not self.source else f"{self.source}|{key}"
+
+    def subject(self, owner: str) -> SubjectId | None:
+        named, _, patient = owner.rpartition("|")
+        return self._holder.keystore.find(named if "|" in owner else self.source, patient, TagKind.SOURCE)
+
+    def by_key(self, owner: str, key: str) -> Known | None:
+        found = self.subject(owner) if owner else self._holder.member
+        return None if found is None else self._of(found).get(self.stored(key))
+
+    def person(self, owner: str) -> PatientCard | None:
+        found = self.subject(owner)
+        return None if found is None else self._holder.get("patient", found, b"card", PatientCard)
 
     def by_identifier(self, kind: str, system: str, value: str) -> tuple[str, Known] | None:
         if kind == "Patient":
@@ -227,18 +286,22 @@ class _Known:
         return None if known is None else ("", known)
 
     def _patient(self, system: str, value: str) -> tuple[str, Known] | None:
+        if self._holder.keystore.find(system, value, TagKind.CONTESTED) is not None:
+            return NOBODY, Known(b"", 0, b"")
         subject = self._holder.keystore.find(system, value)
         card = None if subject is None else self._holder.get("patient", subject, b"card", PatientCard)
         if subject is None or card is None:
             return None
         known = self._of(subject).get(card.source_key)
-        return None if known is None else (card.source_key, known)
+        source, _, patient = card.source_key.rpartition("|")
+        owner = patient if source == self.source else f"{source}|{patient}"
+        return None if known is None else (owner, known)
 
     def _of(self, owner: Id) -> dict[str, Known]:
         if owner not in self._by_owner:
             self._by_owner[owner] = {
                 record.shelved.source_key: Known(bytes.fromhex(record.shelved.id), record.shelved.version,
-                                                 record.shelved.fingerprint)
+                                                 record.shelved.fingerprint, record.shelved.facts.labels)
                 for record in shelf.newest(shelf.batches(self._holder, owner))}
         return self._by_owner[owner]
 
@@ -247,13 +310,11 @@ class _Known:
         member = self._holder.member
         for record in shelf.newest(shelf.batches(self._holder, member)):
             resource = json.loads(shelf.open_part(self._holder, member, record, shelf.REST))
-            identifiers = resource.get("identifier", [])
-            for one in identifiers if isinstance(identifiers, list) else [identifiers]:
-                if "value" in one:
-                    name = (resource["resourceType"], one.get("system", ""), one["value"])
-                    found[name] = Known(bytes.fromhex(record.shelved.id), record.shelved.version,
-                                        record.shelved.fingerprint)
+            for system, value in identifiers_of(resource):
+                found[resource["resourceType"], system, value] = Known(
+                    bytes.fromhex(record.shelved.id), record.shelved.version, record.shelved.fingerprint,
+                    record.shelved.facts.labels)
         return found
 
 
-__all__ = ["Identifier", "PatientCard", "Report", "TakenIn", "take_in"]
+__all__ = ["PatientCard", "Report", "TakenIn", "take_in"]

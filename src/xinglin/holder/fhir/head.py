@@ -46,10 +46,10 @@ class Head(Struct, tag="xinglin.head/1"):
 
 def head_of(resource: dict[str, Any], own_id: str, version: int) -> Head:
     """The head of a resource that `validate` found nothing against."""
+    codings, marks = codings_of(resource)
     return Head(
         resource_type=resource["resourceType"], id=own_id, version=version, classes=classes_of(resource),
-        codes=codes_of(resource), dates=dates_of(resource),
-        labels=labels_of(resource, codings_of(resource)),
+        codes=codes_of(resource), dates=dates_of(resource), labels=labels_of(resource, codings, marks),
         label_table=LABEL_TABLE_VERSION)
 
 
@@ -91,9 +91,10 @@ def dates_of(resource: dict[str, Any]) -> tuple[str, ...]:
     return _bounded(tuple(found), HEAD_DATES_MAX)
 
 
-def codings_of(resource: dict[str, Any]) -> set[tuple[str, str]]:
-    """Every (system, code) anywhere in the resource, contained resources and extensions too."""
+def codings_of(resource: dict[str, Any]) -> tuple[set[tuple[str, str]], list[Any]]:
+    """Every (system, code) anywhere in the resource, contained resources and extensions too; every securityLabel."""
     found: set[tuple[str, str]] = set()
+    marks: list[Any] = []
     todo: list[Any] = [resource]
     while todo:
         value = todo.pop()
@@ -102,10 +103,12 @@ def codings_of(resource: dict[str, Any]) -> set[tuple[str, str]]:
                 system, code = value["system"], value["code"]
                 if type(system) is str and type(code) is str:
                     found.add((system, code))
+            if "securityLabel" in value:
+                marks += _listed(value["securityLabel"])
             todo.extend(part for part in value.values() if type(part) is dict or type(part) is list)
         else:
             todo.extend(part for part in value if type(part) is dict or type(part) is list)
-    return found
+    return found, marks
 
 
 def _listed(value: Any) -> list[Any]:

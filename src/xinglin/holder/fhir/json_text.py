@@ -11,19 +11,22 @@ from typing import Any
 import msgspec
 
 from xinglin.base.check import NotUnderstood
-from xinglin.base.limits import JSON_DEPTH_MAX, JSON_NUMBER_CHARS_MAX
+from xinglin.base.limits import JSON_DEPTH_MAX, JSON_NUMBER_CHARS_MAX, JSON_VALUES_MAX
 from xinglin.holder.codes import HolderCode
 
 _compact = msgspec.json.Encoder(decimal_format="number")
 _sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-def parse(data: bytes, depth_max: int = JSON_DEPTH_MAX) -> Any:
+def parse(data: bytes | bytearray, depth_max: int = JSON_DEPTH_MAX, values_max: int = JSON_VALUES_MAX) -> Any:
     """The value that `data` writes.
 
     Errors  NotUnderstood TEXT_NOT_UTF8, JSON_NOT_VALID, JSON_KEY_TWICE, JSON_NUMBER_NOT_VALID,
-            JSON_TOO_DEEP, JSON_SURROGATE_ALONE.
+            JSON_TOO_DEEP, JSON_TOO_MANY_VALUES, JSON_SURROGATE_ALONE.
     """
+    # Each value but the first stands behind one of these; in a text they count too, which only counts too many.
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > values_max:
+        raise NotUnderstood(HolderCode.JSON_TOO_MANY_VALUES, f"more than {values_max}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

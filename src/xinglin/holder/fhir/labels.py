@@ -2,17 +2,20 @@
 
 A label is "system|code" of HL7 v3-ActCode (sensitivity) or v3-Confidentiality. The table finds what a
 source left unlabelled; it is short, names no code that its source does not, and grows by version: what
-an older version labelled stays labelled.
+an older version labelled stays labelled. A code system counts under each of its names (`system_of`), and a
+label that has no code counts as restricted: somebody meant to protect something.
 
 Sources  HL7 ActInformationSensitivityPolicy (the labels); blocks of ICD-10 and ICD-10-CM; HL7 SHIFT task
          force, Leap SLS and Synthea value sets (SNOMED CT, RxNorm, PHQ-9); R4 ValueSet c80-doc-typecodes
          (notes); LOINC names (questionnaires); New York State, preferred LOINCs for the HIV algorithm
 """
 
+import functools
+import re
 from collections.abc import Iterable
 from typing import Any
 
-LABEL_TABLE_VERSION = 1
+LABEL_TABLE_VERSION = 2           # 2: names of systems, labels without a code
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -25,8 +28,22 @@ SENSITIVITY = frozenset({
     "SUD", "ETHUD", "OPIOIDUD", "STD", "TBOO", "VIO", "SICKLE", "DEMO", "DOB", "GENDER", "LIVARG", "MARST", "RACE",
     "REL", "B", "EMPL", "LOCIS", "SSP", "ADOL", "CEL", "DIA", "DRGIS", "EMP", "PDS", "PHY", "PRS"})
 
-ICD_10_SYSTEMS = frozenset({
-    "http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "urn:oid:2.16.840.1.113883.6.90"})
+ICD_10_SYSTEM = "http://hl7.org/fhir/sid/icd-10"   # its national editions too: they share the blocks below
+RESTRICTED = f"{CONFIDENTIALITY}|R"
+
+# Other names of a system, without scheme and final slash, in lower case.
+ALIASES = {
+    "hl7.org/fhir/v3/actcode": ACT_CODE, "2.16.840.1.113883.5.4": ACT_CODE,
+    "hl7.org/fhir/v3/confidentiality": CONFIDENTIALITY, "2.16.840.1.113883.5.25": CONFIDENTIALITY,
+    "2.16.840.1.113883.6.1": LOINC, "2.16.840.1.113883.6.96": SNOMED, "2.16.840.1.113883.6.88": RXNORM,
+    "2.16.840.1.113883.6.3": ICD_10_SYSTEM, "2.16.840.1.113883.6.90": ICD_10_SYSTEM,
+    # WS/T diagnosis codes of the Chinese electronic record
+    "2.16.156.10011.2.3.3.11": ICD_10_SYSTEM, "2.16.156.10011.2.3.3.11.3": ICD_10_SYSTEM,
+} | {system.removeprefix("http://").lower(): system for system in (ACT_CODE, CONFIDENTIALITY, LOINC, SNOMED, RXNORM)}
+SYSTEM_CHARS_MAX = 200           # a longer name is nobody's
+
+# "icd-10", "icd-10-gm/2024", "icd10cm"; ICD-10-PCS codes procedures by other letters.
+_icd_10 = re.compile(r"(?:^|[/:])icd-?10(?!-?pcs|[0-9])[a-z0-9_-]{0,20}(?:$|[/:])").search
 
 # label -> prefixes of ICD-10 and ICD-10-CM, dots left out; tobacco (F17) is not protected
 ICD_10: dict[str, tuple[str, ...]] = {
@@ -85,27 +102,72 @@ for _system, _table in ((LOINC, LOINC_CODES), (SNOMED, SNOMED_CODES), (RXNORM, R
             _BY_CODE[_system, _found] = (*_BY_CODE.get((_system, _found), ()), _label)
 
 
-def labels_of(resource: dict[str, Any], codings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The record's labels, sorted. `codings` are all (system, code) anywhere in it, contained ones too.
+def labels_of(resource: dict[str, Any], codings: Iterable[tuple[str, str]],
+              marks: Iterable[Any]) -> tuple[str, ...]:
+    """The record's labels, sorted. `codings` are all (system, code) anywhere in it, contained ones too; `marks`
+    all that stands as a securityLabel.
 
     A label counts wherever it stands: on the resource, on something contained, as the securityLabel of a
     document. To say too much withholds a record, to say too little releases it.
     """
     found: set[str] = set()
-    for system, code in codings:
+    for named, code in codings:
+        system = system_of(named)
         if system == CONFIDENTIALITY or (system == ACT_CODE and code in SENSITIVITY):
             found.add(f"{system}|{code}")
         found.update(f"{ACT_CODE}|{label}" for label in _sensitive(system, code))
+    for mark in marks:
+        found |= _labels_in(mark)
     for part in (resource, *resource.get("contained", ())):
-        found.update(f"{coding.get('system', '')}|{coding['code']}"
-                     for coding in part.get("meta", {}).get("security", ()) if "code" in coding)
-        if part["resourceType"] == "Composition" and "confidentiality" in part:
-            found.add(f"{CONFIDENTIALITY}|{part['confidentiality']}")
+        found |= declared(part)
     return tuple(sorted(found))
 
 
+def declared(resource: Any) -> set[str]:
+    """What a resource or a bundle, valid or not, says of itself in `meta.security` and `confidentiality`."""
+    if type(resource) is not dict:
+        return set()
+    found: set[str] = set()
+    meta = resource.get("meta")
+    security = meta.get("security", ()) if type(meta) is dict else ()
+    for mark in security if type(security) in (list, tuple) else (security,):
+        found |= _labels_in(mark)
+    if resource.get("resourceType") == "Composition":
+        if type(resource.get("confidentiality")) is str:
+            found.add(f"{CONFIDENTIALITY}|{resource['confidentiality']}")
+        elif "confidentiality" in resource or "_confidentiality" in resource:
+            found.add(RESTRICTED)
+    return found
+
+
+def _labels_in(mark: Any) -> set[str]:
+    """Of a Coding or a CodeableConcept."""
+    codings = mark.get("coding", (mark,)) if type(mark) is dict else (mark,)
+    found = set()
+    for coding in codings if type(codings) in (list, tuple) else (codings,):
+        code = coding.get("code") if type(coding) is dict else None
+        system = coding.get("system", "") if type(coding) is dict else ""
+        found.add(f"{system_of(system)}|{code}" if type(code) is str and type(system) is str else RESTRICTED)
+    return found
+
+
+def system_of(name: str) -> str:
+    """A code system by its one name: aliases, versions and national editions lead to it; others stay as they are."""
+    return _known_system(name) if len(name) <= SYSTEM_CHARS_MAX else name
+
+
+@functools.lru_cache(1_024)
+def _known_system(name: str) -> str:
+    bare = name.partition("|")[0].rstrip("/").lower()
+    for scheme in ("https://", "http://", "urn:oid:"):
+        bare = bare.removeprefix(scheme)
+    if bare.startswith(("snomed.info/sct/", "snomed.info/xsct")):   # an edition, a version of it
+        return SNOMED
+    return ALIASES.get(bare) or (ICD_10_SYSTEM if _icd_10(bare) else name)
+
+
 def _sensitive(system: str, code: str) -> tuple[str, ...]:
-    if system in ICD_10_SYSTEMS:
+    if system == ICD_10_SYSTEM:
         bare = code.replace(".", "").upper()
         return tuple(label for label, prefixes in ICD_10.items() if bare.startswith(prefixes))
     return _BY_CODE.get((system, code), ())

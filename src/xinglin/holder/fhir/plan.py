@@ -3,44 +3,48 @@
 First every source is checked and set down as compact bytes; then owners are found; only when a batch is
 walked are references rewritten, one record at a time. Pure: what is known from earlier imports, and new
 ids, come in as functions.
+
+An id ("Patient/x") is a name in the whole import, a fullUrl only within its bundle, and an identifier in its
+bundle first: what one file says must not lead another file's records to somebody else.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from xinglin.base.limits import REPORT_PROBLEMS_MAX, RESOURCE_BYTES_MAX, SOURCE_RESOURCES_MAX
+from xinglin.base.limits import (
+    REPORT_PROBLEMS_MAX,
+    RESOURCE_BYTES_MAX,
+    SOURCE_BYTES_MAX,
+    SOURCE_RESOURCES_MAX,
+)
 from xinglin.base.units import Count
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.fhir import json_text
-from xinglin.holder.fhir.head import CODE_CHARS_MAX, HEAD_LABELS_MAX, Head, head_of
-from xinglin.holder.fhir.owner import DIRECTORY, SHARED, patient_references
+from xinglin.holder.fhir.card import CHARS_MAX, PatientCard, contradiction, identifiers_of
+from xinglin.holder.fhir.head import CODE_CHARS_MAX, HEAD_LABELS_MAX, Head
+from xinglin.holder.fhir.held import REFERENCE, Held, Known, decodes, elements, set_down
+from xinglin.holder.fhir.owner import DIRECTORY, SHARED
 from xinglin.holder.fhir.problem import Problem, Severity
 from xinglin.holder.fhir.read import Source
-from xinglin.holder.fhir.validate import shown, validate
+from xinglin.holder.fhir.spread import spread, spreads
+from xinglin.holder.fhir.validate import validate
 
-# In compact JSON a quote inside a string is always escaped, so these bytes are a key and its value.
-_reference = re.compile(rb'"(reference|url|valueUri|valueUrl)":"([^"\\]+)"')
 _literal = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?").fullmatch
 _conditional = re.compile(r"([A-Z][A-Za-z]+)\?identifier=([^|&]*)\|([^|&]+)").fullmatch
 
 DIRECTORY_OWNER = ""
+NOBODY = "*"              # owner of an identifier that several patients have
 
-
-class Known(NamedTuple):
-    """What an earlier import keeps, under the owner's key, of a resource of the source."""
-
-    id: bytes             # 16 random bytes
-    version: int          # the newest
-    fingerprint: bytes    # of that version's source
+Name = tuple[str, str, str]      # (type, system, value)
 
 
 # (owner, "Type/id" of the source) -> the resource we made of it
 KnownByKey = Callable[[str, str], Known | None]
-# (type, system, value) -> a directory resource or a patient: (owner, what we made of it)
+# (type, system, value) -> a directory resource or a patient: (owner or NOBODY, what we made of it)
 KnownByIdentifier = Callable[[str, str, str], tuple[str, Known] | None]
+# owner -> who she was when last imported
+KnownPerson = Callable[[str], PatientCard | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +62,12 @@ class Planned:
     where: str
 
 
-@dataclass(slots=True)
-class _Held:
-    """A checked source, as bytes; what follows the id is rewritten only when it is planned."""
-
-    kind: str
-    key: str
-    full_url: str
-    tail: bytes               # compact JSON after {"resourceType":..,"id":..
-    head: Head
-    fingerprint: bytes
-    references: tuple[str, ...]
-    patients: tuple[str, ...]      # references that say whom it is about
-    source_version: str
-    condition: str                 # of a conditional create
-    file: str
-    where: str
-    owner: str | None = None
-    id: bytes = b""
-    version: int = 1
-    changed: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The records of one owner, in the order of the source. Walk it once or often: it holds bytes."""
 
     owner: str                   # "Patient/x" of the source, or "" for the directory
-    _held: Sequence[_Held]
+    _held: Sequence[Held]
     _plan: "_Planner"
 
     def __len__(self) -> int:
@@ -93,6 +75,17 @@ class Batch:
 
     def __iter__(self) -> Iterator[Planned]:
         return (self._plan.planned(held) for held in self._held)
+
+    @property
+    def card(self) -> PatientCard | None:
+        """Who the owner is, when this import says so."""
+        return next((held.card for held in self._held if held.card is not None), None)
+
+    @property
+    def raised(self) -> dict[str, set[str]]:
+        """id -> labels of records that had fewer when last imported: what names them from earlier must follow."""
+        return {held.id.hex(): held.labels for held in self._held
+                if held.known is not None and spreads(held.kind) and not held.labels <= {*held.known.labels}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +105,12 @@ class Plan:
 
 
 def plan(items: Iterable[Source | Problem], *, known: KnownByKey, identified: KnownByIdentifier,
-         new_id: Callable[[], bytes]) -> Plan:
-    """Check all sources, group them by patient, mint ids. `items` is what read_folder yields."""
-    planner = _Planner(known, identified, new_id)
+         person: KnownPerson, new_id: Callable[[], bytes], same_person: Collection[str] = ()) -> Plan:
+    """Check all sources, group them by patient, mint ids. `items` is what read_folder yields.
+
+    `same_person` are patients ("Patient/x") who are who they were, whatever birth date or identifiers now say.
+    """
+    planner = _Planner(known, identified, person, new_id, same_person)
     for item in items:
         if isinstance(item, Problem):
             planner.report(item)
@@ -127,15 +123,20 @@ def plan(items: Iterable[Source | Problem], *, known: KnownByKey, identified: Kn
 class _Planner:
     known: KnownByKey
     identified: KnownByIdentifier
+    person: KnownPerson
     new_id: Callable[[], bytes]
+    same_person: Collection[str]
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     error_count: int = 0
     warning_count: int = 0
-    held: dict[str, _Held] = field(default_factory=dict)
-    by_url: dict[str, _Held] = field(default_factory=dict)
-    by_identifier: dict[tuple[str, str, str], _Held | None] = field(default_factory=dict)  # None: ambiguous
+    held: dict[str, Held] = field(default_factory=dict)
+    by_url: dict[tuple[str, str, str], Held] = field(default_factory=dict)     # (file, bundle, fullUrl)
+    by_identifier: dict[Name, Held | None] = field(default_factory=dict)       # None: ambiguous
+    by_identifier_here: dict[tuple[tuple[str, str], Name], Held | None] = field(default_factory=dict)
+    bytes_held: int = 0
     unchanged: int = 0
+    paths: tuple[str, dict[str, str]] = ("", {})      # key of the record last told of, its elements by reference
 
     # -- one source at a time
 
@@ -146,65 +147,64 @@ class _Planner:
         if found:
             return
         resource: dict[str, Any] = source.resource
-        body = json_text.write_sorted(resource)
-        fingerprint = hashlib.sha256(body).digest()
-        key = _key(source, fingerprint)
-        head = head_of(resource, "", 1)
-        held = _Held(
-            kind=resource["resourceType"], key=key, full_url=source.full_url, tail=_tail(resource), head=head,
-            fingerprint=fingerprint, references=(), patients=tuple(patient_references(resource)),
-            source_version=resource.get("meta", {}).get("versionId", ""), condition=source.if_none_exist,
-            file=source.file, where=source.where)
-        held.references = tuple(dict.fromkeys(
-            value.decode() for _, value in _reference.findall(held.tail)))
+        held, body = set_down(source)
         if self._fits(held, body) and self._is_first(held):
-            self.held[key] = held
+            self.held[held.key] = held
+            self.bytes_held += len(held.tail)
             if held.full_url:
-                self.by_url[held.full_url] = held
+                self.by_url[*held.scope, held.full_url] = held
             self._index_identifiers(resource, held)
 
-    def _fits(self, held: _Held, body: bytes) -> bool:
+    def _fits(self, held: Held, body: bytes) -> bool:
+        """Whether it can be kept and read again: asked here, before anything of the import is written."""
         if len(body) > RESOURCE_BYTES_MAX:
             self._error(HolderCode.RESOURCE_TOO_LARGE, held, f"{RESOURCE_BYTES_MAX} bytes")
         elif len(held.head.labels) > HEAD_LABELS_MAX or any(len(c) > CODE_CHARS_MAX for c in held.head.labels):
             self._error(HolderCode.TOO_MANY_LABELS, held, f"{HEAD_LABELS_MAX} of {CODE_CHARS_MAX} characters")
-        elif len(self.held) >= SOURCE_RESOURCES_MAX:
-            self._error(HolderCode.TOO_MANY_RESOURCES, held, f"{SOURCE_RESOURCES_MAX}")
+        elif not (decodes(held.head) and decodes(held.card)):
+            self._error(HolderCode.VALUE_TOO_LONG, held, f"an identifier has at most {CHARS_MAX} characters")
+        elif len(self.held) >= SOURCE_RESOURCES_MAX or self.bytes_held > SOURCE_BYTES_MAX:
+            self._error(HolderCode.TOO_MANY_RESOURCES, held, f"{SOURCE_RESOURCES_MAX}, or {SOURCE_BYTES_MAX} bytes")
         else:
             return True
         return False
 
-    def _is_first(self, held: _Held) -> bool:
+    def _is_first(self, held: Held) -> bool:
         """The same content twice counts once; another content under the same id is an error."""
         first = self.held.get(held.key)
-        other = self.by_url.get(held.full_url) if held.full_url else None
+        other = self.by_url.get((*held.scope, held.full_url)) if held.full_url else None
         if first is None and (other is None or other.key == held.key):
             return True
         if first is not None and first.fingerprint == held.fingerprint:
             self.unchanged += 1
+            first.labels |= held.labels     # it may have come in a restricted bundle too
             if held.full_url:
-                self.by_url.setdefault(held.full_url, first)
+                self.by_url.setdefault((*held.scope, held.full_url), first)
             return False
         self._error(HolderCode.RESOURCE_TWICE, held, "another resource of this import has the same id")
         return False
 
-    def _index_identifiers(self, resource: dict[str, Any], held: _Held) -> None:
+    def _index_identifiers(self, resource: dict[str, Any], held: Held) -> None:
         if held.kind not in DIRECTORY and held.kind != "Patient":
             return
-        identifiers = resource.get("identifier", ())
-        for identifier in identifiers if type(identifiers) is list else (identifiers,):
-            if type(identifier) is dict and "value" in identifier:
-                name = (held.kind, identifier.get("system", ""), identifier["value"])
-                self.by_identifier[name] = None if self.by_identifier.get(name, held) is not held else held
+        for system, value in identifiers_of(resource):
+            name = (held.kind, system, value)
+            self.by_identifier[name] = held if self.by_identifier.get(name, held) is held else None
+            here = held.scope, name
+            self.by_identifier_here[here] = held if self.by_identifier_here.get(here, held) is held else None
 
     # -- owners
 
     def finish(self) -> Plan:
         self._find_owners()
-        batches: dict[str, list[_Held]] = {}
+        self._refuse_other_people()
         for held in self.held.values():
             if held.owner is not None:
                 self._compare(held, held.owner)
+        self._spread_labels()
+        batches: dict[str, list[Held]] = {}
+        for held in self.held.values():
+            if held.owner is not None:
                 if held.changed:
                     batches.setdefault(held.owner, []).append(held)
                 else:
@@ -230,55 +230,60 @@ class _Planner:
                 self._error(HolderCode.BELONGS_TO_SEVERAL_PATIENTS, held)
             elif owners:
                 held.owner = owners.pop()
-            elif held.kind != "Provenance" and any(map(self._names_nobody, held.patients)):
+            elif held.kind != "Provenance" and any(self._names_nobody(one, held) for one in held.patients):
                 self._error(HolderCode.PATIENT_NOT_KNOWN, held, "names no patient that is in the import or known")
             else:
                 waiting.append(held)
         self._follow(waiting)
 
-    def _named_owners(self, held: _Held) -> set[str]:
+    def _named_owners(self, held: Held) -> set[str]:
         """Patients that the resource itself names; for the directory those that it names anywhere."""
         if held.kind == "Patient":
             return {held.key}
         references = held.references if held.kind in DIRECTORY else held.patients
-        return {owner for owner in map(self._patient_named, references) if owner}
+        return {owner for reference in references if (owner := self._patient_named(reference, held))}
 
-    def _patient_named(self, reference: str) -> str:
+    def _patient_named(self, reference: str, by: Held) -> str:
         """The owner's name for a reference to a patient, "" for a reference to anything else."""
-        target = self._in_import(reference)
+        target = self._in_import(reference, by)
         if target is not None:
             return target.key if target.kind == "Patient" else ""
         literal, conditional = _literal(reference), _conditional(reference)
         if literal and literal[1] == "Patient":
             return f"Patient/{literal[2]}"
-        if conditional and conditional[1] == "Patient":
+        if conditional and conditional[1] == "Patient" and not self._is_contested(conditional):
             found = self.identified(conditional[1], conditional[2], conditional[3])
             return found[0] if found else ""
         return ""
 
-    def _names_nobody(self, reference: str) -> bool:
+    def _is_contested(self, conditional: re.Match[str]) -> bool:
+        """Whether an identifier that nobody has alone in this import is one of its patients', or of several known."""
+        name = (conditional[1], conditional[2], conditional[3])
+        found = self.identified(*name)
+        return name in self.by_identifier or (found is not None and found[0] == NOBODY)
+
+    def _names_nobody(self, reference: str, by: Held) -> bool:
         """It may mean a patient whom we cannot find: then no other patient may be taken for that one."""
         named = _literal(reference) or _conditional(reference)
-        return self._in_import(reference) is None and (named is None or named[1] == "Patient")
+        return self._in_import(reference, by) is None and (named is None or named[1] == "Patient")
 
-    def _follow(self, waiting: list[_Held]) -> None:
+    def _follow(self, waiting: list[Held]) -> None:
         """Whoever names no patient goes with what uses it, then with what it uses, then with its file."""
-        users: dict[str, list[_Held]] = {}
+        users: dict[str, list[Held]] = {}
         for held in self.held.values():
-            for reference in held.references:
-                target = self._in_import(reference)
-                if target is not None and target is not held:
-                    users.setdefault(target.key, []).append(held)
+            for target in self._used(held):
+                users.setdefault(target.key, []).append(held)
         alone = self._only_patients()
-        while waiting:
-            found = [(held, owners) for held in waiting if (owners := self._followed(held, users))]
-            if not found:
-                break
+        left = {held.key: held for held in waiting}
+        wave = waiting
+        while wave:            # only beside what was just placed can anything have changed: linear in all
+            found = [(held, owners) for held in wave if (owners := self._followed(held, users))]
             for held, owners in found:
                 self._settle(held, owners)
-            placed = {held.key for held, _ in found}
-            waiting = [held for held in waiting if held.key not in placed]
-        for held in waiting:
+                del left[held.key]
+            beside = (near.key for held, _ in found for near in (*users.get(held.key, ()), *self._used(held)))
+            wave = [left[key] for key in dict.fromkeys(beside) if key in left]
+        for held in left.values():
             if held.file in alone and not held.patients:
                 held.owner = alone[held.file]
             elif held.kind in SHARED or (held.kind == "Provenance" and self._targets_directory(held)):
@@ -286,15 +291,20 @@ class _Planner:
             else:
                 self._error(HolderCode.PATIENT_NOT_KNOWN, held, "names no patient that is in the import or known")
 
-    def _followed(self, held: _Held, users: dict[str, list[_Held]]) -> set[str]:
+    def _followed(self, held: Held, users: dict[str, list[Held]]) -> set[str]:
         by_users = {user.owner for user in users.get(held.key, ()) if user.owner}
         if by_users:
+            held.goes_with_users = True
             return by_users
         used = held.patients if held.kind == "Provenance" else held.references
-        targets = (self._in_import(reference) for reference in used)
+        targets = (self._in_import(reference, held) for reference in used)
         return {target.owner for target in targets if target is not None and target.owner}
 
-    def _settle(self, held: _Held, owners: set[str]) -> None:
+    def _used(self, held: Held) -> list[Held]:
+        targets = (self._in_import(reference, held) for reference in held.references)
+        return [target for target in targets if target is not None and target is not held]
+
+    def _settle(self, held: Held, owners: set[str]) -> None:
         if len(owners) == 1:
             held.owner = owners.pop()
         elif held.kind in SHARED:
@@ -302,8 +312,8 @@ class _Planner:
         else:
             self._error(HolderCode.BELONGS_TO_SEVERAL_PATIENTS, held)
 
-    def _targets_directory(self, held: _Held) -> bool:
-        targets = [self._in_import(reference) for reference in held.patients]
+    def _targets_directory(self, held: Held) -> bool:
+        targets = [self._in_import(reference, held) for reference in held.patients]
         return bool(targets) and all(t is not None and t.owner == DIRECTORY_OWNER for t in targets)
 
     def _only_patients(self) -> dict[str, str]:
@@ -314,19 +324,30 @@ class _Planner:
                 found.setdefault(held.file, set()).add(held.key)
         return {file: keys.pop() for file, keys in found.items() if len(keys) == 1}
 
-    def _compare(self, held: _Held, owner: str) -> None:
+    def _refuse_other_people(self) -> None:
+        """A source's id given to somebody else: her records must not become the next version of another's."""
+        others: dict[str, str] = {}
+        for held in self.held.values():
+            before = self.person(held.key) if held.card is not None and held.key not in self.same_person else None
+            if held.card is not None and before is not None and (why := contradiction(before, held.card)):
+                others[held.key] = why
+        for held in self.held.values():
+            if held.owner in others:
+                self._error(HolderCode.PATIENT_IS_ANOTHER, held, others[held.owner])
+                held.owner = None
+
+    def _compare(self, held: Held, owner: str) -> None:
         """Against earlier imports: the same source is skipped, another content is the next version."""
         known = self.known(owner, held.key)
         if known is None:
             held.id = self.new_id()
             self._create_conditionally(held, owner)
             return
-        held.id, held.version = known.id, known.version
+        held.id, held.known = known.id, known
         held.changed = known.fingerprint != held.fingerprint
-        if held.changed:
-            held.version += 1
+        held.version = known.version + 1 if held.changed else known.version
 
-    def _create_conditionally(self, held: _Held, owner: str) -> None:
+    def _create_conditionally(self, held: Held, owner: str) -> None:
         """ifNoneExist: where the directory has one already, that one stands and nothing is written."""
         condition = _conditional(f"{held.kind}?{held.condition}")
         if owner == DIRECTORY_OWNER and condition:
@@ -334,25 +355,83 @@ class _Planner:
             if found is not None and found[0] == DIRECTORY_OWNER:
                 held.id, held.version, held.changed = found[1].id, found[1].version, False
 
+    # -- labels
+
+    def _spread_labels(self) -> None:
+        """Give each record the labels of what it names, and those that it had: a label is never lost on the way."""
+        owned = {key: held for key, held in self.held.items() if held.owner is not None}
+        namers: dict[str, list[str]] = {}
+        for held in owned.values():
+            self._name_all(held, namers)
+        now = spread({key: held.labels for key, held in owned.items()}, namers)
+        before = {key: held.known.labels if held.known else () for key, held in owned.items()}
+        every = spread({key: (*now[key], *before[key]) for key in owned}, namers) if any(before.values()) else now
+        for key, held in owned.items():
+            held.labels = every[key]
+            if len(held.labels) > HEAD_LABELS_MAX:
+                self._error(HolderCode.TOO_MANY_LABELS, held, f"{HEAD_LABELS_MAX}, with those of what it names")
+                held.owner = None
+            elif held.known is not None:
+                if not held.changed and held.labels != {*before[key]}:
+                    held.changed, held.version = True, held.version + 1
+                if held.changed and not now[key].issuperset(before[key]):
+                    self._warning(HolderCode.LABEL_KEPT, held, "")
+
+    def _name_all(self, held: Held, namers: dict[str, list[str]]) -> None:
+        """Note down whose labels run where, on account of what `held` names."""
+        owner = held.owner or DIRECTORY_OWNER
+        for reference in held.references:
+            target = self._in_import(reference, held)
+            if target is None:
+                held.labels |= self._earlier_labels(reference, owner)
+            elif target is not held and target.owner in (owner, DIRECTORY_OWNER):
+                if spreads(target.kind):
+                    namers.setdefault(target.key, []).append(held.key)
+                if target.goes_with_users and target.owner == owner:
+                    namers.setdefault(held.key, []).append(target.key)
+        for reference in held.sections:
+            target = self._in_import(reference, held)
+            if target is not None and target.owner == owner:
+                target.labels.update(held.head.labels)
+
+    def _earlier_labels(self, reference: str, owner: str) -> set[str]:
+        named = _literal(reference) or _conditional(reference)
+        if named is None or not spreads(named[1]):
+            return set()
+        literal = _literal(reference)
+        if literal:
+            known = self._earlier(f"{literal[1]}/{literal[2]}", owner)
+        else:
+            found = self.identified(named[1], named[2], named[3])
+            known = found[1] if found else None
+        return {*known.labels} if known else set()
+
     # -- references
 
-    def _in_import(self, reference: str) -> _Held | None:
-        found = self.by_url.get(reference)
-        if found is not None:
-            return found
+    def _in_import(self, reference: str, by: Held) -> Held | None:
+        """What `by` means with `reference`, if it is in this import."""
         literal = _literal(reference)
         if literal:
             return self.held.get(f"{literal[1]}/{literal[2]}")
         conditional = _conditional(reference)
         if conditional:
-            return self.by_identifier.get((conditional[1], conditional[2], conditional[3]))
-        return None
+            return self._identified_here((conditional[1], conditional[2], conditional[3]), by)
+        return self.by_url.get((*by.scope, reference))
 
-    def _target(self, reference: str, owner: str) -> tuple[str, str, int | None] | HolderCode | None:
+    def _identified_here(self, name: Name, by: Held) -> Held | None:
+        here = by.scope, name
+        if here in self.by_identifier_here:
+            return self.by_identifier_here[here]
+        held = self.by_identifier.get(name)
+        known = self.identified(*name) if held is not None and held.kind == "Patient" else None
+        # Another patient had the identifier before: one of the two has it wrongly.
+        return held if known is None or held is None or known[0] == held.key else None
+
+    def _target(self, reference: str, owner: str, by: Held) -> tuple[str, str, int | None] | HolderCode | None:
         """(type, our id, version or None) of what is referred to, why it stays, or None for outside things."""
         literal = _literal(reference)
         asked = literal[3] if literal else None
-        held = self._in_import(reference)
+        held = self._in_import(reference, by)
         if held is not None and held.owner is not None:
             if held.owner not in (DIRECTORY_OWNER, owner):
                 return HolderCode.REFERENCE_LEAVES_PATIENT
@@ -360,13 +439,14 @@ class _Planner:
                 return HolderCode.VERSION_NOT_RESOLVED
             return held.kind, held.id.hex(), held.version if asked else None
         if literal:
-            earlier = self._earlier(literal[1], f"{literal[1]}/{literal[2]}", owner)
+            earlier = self._earlier(f"{literal[1]}/{literal[2]}", owner)
             if earlier is None:
                 return HolderCode.REFERENCE_NOT_RESOLVED
             return HolderCode.VERSION_NOT_RESOLVED if asked else (literal[1], earlier.id.hex(), None)
         conditional = _conditional(reference)
         if conditional:
-            found = self.identified(conditional[1], conditional[2], conditional[3])
+            contested = conditional[1] == "Patient" and self._is_contested(conditional)
+            found = None if contested else self.identified(conditional[1], conditional[2], conditional[3])
             if found is None:
                 return HolderCode.REFERENCE_NOT_RESOLVED
             if found[0] not in (DIRECTORY_OWNER, owner):
@@ -376,25 +456,25 @@ class _Planner:
             return HolderCode.REFERENCE_NOT_RESOLVED
         return None
 
-    def _earlier(self, kind: str, key: str, owner: str) -> Known | None:
+    def _earlier(self, key: str, owner: str) -> Known | None:
         return (self.known(owner, key) if owner else None) or self.known(DIRECTORY_OWNER, key)
 
-    def _warn(self, held: _Held) -> None:
+    def _warn(self, held: Held) -> None:
         """Say which references stay as the source wrote them."""
         owner = held.owner or DIRECTORY_OWNER
         if owner.startswith("Patient/") and owner not in self.held and self.known(owner, owner) is None:
             self._warning(HolderCode.PATIENT_NOT_IN_IMPORT, held, "")
-        for key, value in _reference.findall(held.tail):
-            target = self._target(value.decode(), owner)
+        for key, value in REFERENCE.findall(held.tail):
+            target = self._target(value.decode(), owner, held)
             # An url that resolves to nothing is an address like any other.
             if isinstance(target, HolderCode) and key == b"reference":
                 self._warning(target, held, value.decode())
 
-    def planned(self, held: _Held) -> Planned:
+    def planned(self, held: Held) -> Planned:
         owner = held.owner or DIRECTORY_OWNER
 
         def rewritten(match: re.Match[bytes]) -> bytes:
-            target = self._target(match[2].decode(), owner)
+            target = self._target(match[2].decode(), owner, held)
             if target is None or isinstance(target, HolderCode):
                 return match[0]
             kind, own_id, version = target
@@ -405,8 +485,9 @@ class _Planner:
         start = f'{{"resourceType":"{held.kind}","id":"{own_id}"'.encode()
         return Planned(
             resource_type=held.kind, id=held.id, version=held.version, source_key=held.key,
-            head=_with_id(held.head, own_id, held.version), rest=start + _reference.sub(rewritten, held.tail),
-            fingerprint=held.fingerprint, file=held.file, where=held.where)
+            head=_with_id(held.head, own_id, held.version, held.labels),
+            rest=start + REFERENCE.sub(rewritten, held.tail), fingerprint=held.fingerprint, file=held.file,
+            where=held.where)
 
     # -- the report
 
@@ -421,46 +502,21 @@ class _Planner:
         if len(kept) < REPORT_PROBLEMS_MAX:
             kept.append(problem)
 
-    def _error(self, code: HolderCode, held: _Held, detail: str = "") -> None:
-        self.report(Problem(code, held.file, held.where, _shown(held), held.kind, detail))
+    def _error(self, code: HolderCode, held: Held, detail: str = "") -> None:
+        self.report(Problem(code, held.file, held.where, held.shown, held.kind, detail))
 
-    def _warning(self, code: HolderCode, held: _Held, reference: str) -> None:
+    def _warning(self, code: HolderCode, held: Held, reference: str) -> None:
         worth_it = reference and len(self.warnings) < REPORT_PROBLEMS_MAX
-        element = _element_of(held, reference) if worth_it else held.kind
-        self.report(Problem(code, held.file, held.where, _shown(held), element, severity=Severity.WARNING))
+        element = self._element_of(held, reference) if worth_it else held.kind
+        self.report(Problem(code, held.file, held.where, held.shown, element, severity=Severity.WARNING))
+
+    def _element_of(self, held: Held, reference: str) -> str:
+        """The FHIRPath of a reference: looked for once a record, and only when there is something to say about it."""
+        if self.paths[0] != held.key:
+            self.paths = held.key, elements(held)
+        return self.paths[1].get(reference, held.kind)
 
 
-def _key(source: Source, fingerprint: bytes) -> str:
-    """The source's name for a resource: its id, else its fullUrl, else its content."""
-    kind, own = source.resource["resourceType"], source.resource.get("id")
-    if own is None and source.full_url.startswith("urn:uuid:"):
-        own = source.full_url.removeprefix("urn:uuid:")
-    return f"{kind}/{own}" if own is not None else f"{kind}/~{fingerprint[:16].hex()}"
-
-
-def _tail(resource: dict[str, Any]) -> bytes:
-    body = json_text.write({key: value for key, value in resource.items() if key not in ("resourceType", "id")})
-    return b"," + body[1:] if body != b"{}" else b"}"
-
-
-def _with_id(head: Head, own_id: str, version: int) -> Head:
+def _with_id(head: Head, own_id: str, version: int, labels: Iterable[str]) -> Head:
     return Head(resource_type=head.resource_type, id=own_id, version=version, classes=head.classes,
-                codes=head.codes, dates=head.dates, labels=head.labels, label_table=head.label_table)
-
-
-def _shown(held: _Held) -> str:
-    return shown({"resourceType": held.kind, "id": held.key.partition("/")[2]})
-
-
-def _element_of(held: _Held, reference: str) -> str:
-    """The FHIRPath of a reference: looked for only when there is something to say about it."""
-    todo: list[tuple[str, Any]] = [(held.kind, json_text.parse(b"{" + held.tail[1:]))]
-    while todo:
-        path, value = todo.pop()
-        if type(value) is dict:
-            if value.get("reference") == reference:
-                return path
-            todo += [(f"{path}.{key}", part) for key, part in reversed(value.items())]
-        elif type(value) is list:
-            todo += [(f"{path}[{i}]", part) for i, part in reversed(list(enumerate(value)))]
-    return held.kind
+                codes=head.codes, dates=head.dates, labels=tuple(sorted(labels)), label_table=head.label_table)
