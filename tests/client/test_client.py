@@ -180,11 +180,11 @@ def test_many_senders_in_one_loop_each_get_their_own_receipt(room: rooms.Room) -
     client = AsyncClient(AsyncLocalTransport(room.node), module_set(), room.node.network)
 
     async def all_at_once() -> list[Any]:
-        return await asyncio.gather(*(client.send([request(room)], room.keys) for _ in range(40)))
+        return await asyncio.gather(*(client.send([request(room)], room.keys) for _ in range(24)))
 
     sent = asyncio.run(all_at_once())
-    assert sorted(one.events[0].number for one in sent) == list(range(1, 41))
-    assert len({one.tx_id for one in sent}) == 40
+    assert sorted(one.events[0].number for one in sent) == list(range(1, 25))
+    assert len({one.tx_id for one in sent}) == 24
 
 
 def test_several_messages_and_signers_make_one_transaction(room: rooms.Room) -> None:
