@@ -273,6 +273,25 @@ def test_a_broken_file_imports_nothing_unless_told_to_go_on(shell: Shell, story:
     assert shell.run("record", "import", folder / "none", "--as", "east").code == 2
 
 
+def test_a_source_that_gives_out_the_same_ids_is_named_and_a_correction_is_said(
+        shell: Shell, story: dict[str, Any]) -> None:
+    folder = shell.folder / "lab"
+    folder.mkdir()
+
+    def patient(born: str) -> None:
+        (folder / "p.json").write_text(json.dumps({"resourceType": "Patient", "id": "of-two", "birthDate": born}))
+
+    patient("1950-01-01")
+    assert shell.json("record", "import", folder, "--as", "east")["new_patients"] == 1
+    patient("1990-09-09")
+    done = shell.run("record", "import", folder, "--as", "east", "--json")
+    assert done.code == 1 and [one["code"] for one in done.json["problems"]] == ["XL-8440"]
+    assert shell.json("record", "import", folder, "--as", "east", "--source", "lab")["new_patients"] == 1
+    corrected = shell.json("record", "import", folder, "--as", "east", "--same-person", "Patient/of-two")
+    assert (corrected["records"], corrected["new_patients"]) == (1, 0)
+    assert shell.run("record", "import", folder, "--as", "east", "--source", "The Lab").code == 1
+
+
 def test_time_passes_by_command_only_where_it_is_simulated(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.ok("net", "init", "real", "--member", MEMBERS[0])

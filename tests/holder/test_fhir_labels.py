@@ -8,6 +8,7 @@ import pytest
 from holder.fhir_data import observation, patient, planned, records, sources
 from xinglin.holder import fhir
 from xinglin.holder.codes import HolderCode as C
+from xinglin.holder.fhir.head import HEAD_LABELS_MAX
 from xinglin.holder.fhir.labels import system_of
 from xinglin.holder.fhir.spread import spread
 
@@ -186,6 +187,17 @@ def test_labels_run_round_a_circle_and_along_a_long_chain() -> None:
     chain = {str(at): [str(at + 1)] for at in range(10_000)} | {"10000": ["0"]}
     found = spread({**{key: () for key in chain}, "5": {"a"}, "9": {"b"}}, chain)
     assert set(map(frozenset, found.values())) == {frozenset({"a", "b"})}
+
+
+def test_a_chain_of_records_with_a_label_each_is_refused_without_gathering_them_all() -> None:
+    found = spread({str(at): {f"label {at}"} for at in range(2_000)}, {str(at): [str(at + 1)] for at in range(1_999)})
+    assert len(found["50"]) == 51
+    assert all(HEAD_LABELS_MAX < len(found[str(at)]) <= 2 * HEAD_LABELS_MAX + 1 for at in range(100, 2_000))
+
+
+def test_a_bundle_with_more_labels_than_a_head_holds_is_refused() -> None:
+    plan = planned(bundled(patient(), **marked(*(f"http://x.example|c{i}" for i in range(65)))))
+    assert [p.code for p in plan.errors] == [C.TOO_MANY_LABELS] and len(plan) == 0
 
 
 def test_more_labels_than_a_head_holds_are_refused_also_when_they_come_from_what_is_named() -> None:

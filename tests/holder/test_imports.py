@@ -336,6 +336,25 @@ def test_what_names_a_record_follows_it_when_it_is_labelled_in_a_later_import(ro
     assert room.take_in(provenance, index, labelled).unchanged == 3
 
 
+def test_a_crash_before_what_names_a_labelled_record_has_followed_is_mended_by_the_next_import(
+        room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = {"resourceType": "List", "id": "l", "status": "current", "mode": "working",
+             "subject": {"reference": "Patient/mei"}, "entry": [{"item": {"reference": "Observation/a"}}]}
+    room.take_in(rooms.patient(), rooms.laboratory("a"), index)
+    labelled = {**rooms.laboratory("a"), "meta": {"security": [rooms.coding(rooms.PSYCHIATRIC)]}}
+    submit = room.node.submit
+    for calls in ([crash], [submit, crash]):
+        left = iter(calls)
+        with monkeypatch.context() as patch:
+            patch.setattr(room.node, "submit", lambda raw, left=left: next(left)(raw))
+            with pytest.raises(Busy):
+                room.take_in(labelled, records_per_batch=1)
+    room.take_in(labelled, records_per_batch=1)
+    found = shelved(room, room.subject())
+    assert {key: one.shelved.facts.labels for key, one in found.items() if key != "Patient/mei"} == dict.fromkeys(
+        ("Observation/a", "List/l"), (rooms.PSYCHIATRIC,))
+
+
 # -- what can be kept
 
 def test_what_could_not_be_read_again_is_refused_before_anything_is_written(room: rooms.Room) -> None:

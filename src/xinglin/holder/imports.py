@@ -176,7 +176,8 @@ def _take_in_batch(holder: Holder, known: "_Known", batch: Batch, owner: Id, new
     relabelled = _relabelled(holder, owner, batch) if batch.raised else []
     if batch.card is not None:
         _remember_patient(holder, owner, known.stored(batch.card.source_key), batch.card)
-    for chunk in _chunks(chain((_new_record(one, known) for one in batch), relabelled), size):
+    # Those first: cut short, the next import still sees by the others' labels what must follow them.
+    for chunk in _chunks(chain(relabelled, (_new_record(one, known) for one in batch)), size):
         number += 1
         shelved = shelf.shelve(holder, owner, number, chunk)
         messages: list[Message] = []
@@ -259,6 +260,7 @@ class _Known:
         self._holder = holder
         self.source = source
         self._by_owner: dict[Id, dict[str, Known]] = {}
+        self._subjects: dict[str, SubjectId | None] = {}      # each reference of a resource may ask for one
         self._directory: dict[tuple[str, str, str], Known] | None = None
 
     def stored(self, key: str) -> str:
@@ -266,8 +268,11 @@ class _Known:
         return key.removeprefix("|") if "|" in key or not self.source else f"{self.source}|{key}"
 
     def subject(self, owner: str) -> SubjectId | None:
-        named, _, patient = owner.rpartition("|")
-        return self._holder.keystore.find(named if "|" in owner else self.source, patient, TagKind.SOURCE)
+        if owner not in self._subjects:
+            named, _, patient = owner.rpartition("|")
+            self._subjects[owner] = self._holder.keystore.find(
+                named if "|" in owner else self.source, patient, TagKind.SOURCE)
+        return self._subjects[owner]
 
     def by_key(self, owner: str, key: str) -> Known | None:
         found = self.subject(owner) if owner else self._holder.member

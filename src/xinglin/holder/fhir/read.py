@@ -29,6 +29,7 @@ from xinglin.base.limits import (
 )
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.fhir import json_text
+from xinglin.holder.fhir.head import HEAD_LABELS_MAX
 from xinglin.holder.fhir.labels import declared
 from xinglin.holder.fhir.problem import Problem
 from xinglin.holder.fhir.validate import shown
@@ -177,6 +178,9 @@ def _bundle(bundle: dict[str, Any], name: str, where: str) -> Iterator[Source | 
         yield Problem(HolderCode.BUNDLE_NOT_VALID, name, where, "Bundle", "Bundle.entry", "not an array")
         return
     labels = frozenset(_labels(bundle, kind, entries))
+    if len(labels) > HEAD_LABELS_MAX:
+        yield Problem(HolderCode.TOO_MANY_LABELS, name, where, "Bundle", "Bundle.meta.security", f"{HEAD_LABELS_MAX}")
+        return
     for index, entry in enumerate(entries):
         found = _entry(entry, kind, name, f"{where} entry {index}".strip(), f"Bundle.entry[{index}]", where, labels)
         if found is not None:

@@ -18,15 +18,18 @@ def spreads(kind: str) -> bool:
 def spread(labels: Mapping[str, Iterable[str]], namers: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     """The labels of each record and of all that it names, directly or not. `namers`: record -> who names it.
 
-    A record with more than HEAD_LABELS_MAX is refused whatever they are, so no more are gathered.
+    A record with more than HEAD_LABELS_MAX is refused whatever they are, and so is what names it: no more are gathered.
     """
     found = {key: set(own) for key, own in labels.items()}
     waiting = [key for key, own in found.items() if own]
     while waiting:
         key = waiting.pop()
+        handed_on = found[key]
+        if len(handed_on) > HEAD_LABELS_MAX:
+            handed_on = {*sorted(handed_on)[:HEAD_LABELS_MAX + 1]}
         for namer in namers.get(key, ()):
-            if len(found[namer]) <= HEAD_LABELS_MAX and not found[key] <= found[namer]:
-                found[namer] |= found[key]
+            if len(found[namer]) <= HEAD_LABELS_MAX and not handed_on <= found[namer]:
+                found[namer] |= handed_on
                 waiting.append(namer)
     return found
 
