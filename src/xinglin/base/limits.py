@@ -27,9 +27,6 @@ ROW_BYTES_MAX = 64 * 1024
 # -- the embedded engine
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
 QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
-QUEUE_TXS_PER_SUBJECT_MAX = 64    # nor one of its patients its part
-SUBJECTS_PER_SECOND = 16          # a subject may use this part of what its payer has for a second
-DISTRUST_MS = 10_000              # garbage in a member's name: so long signatures are verified at the door
 SIGNATURE_CHUNK_MAX = 16          # transactions sent to the helper process in one write
 CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
 
