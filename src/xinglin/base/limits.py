@@ -27,11 +27,15 @@ ROW_BYTES_MAX = 64 * 1024
 # -- the embedded engine
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
 QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
-SIGNATURE_CHUNK_MAX = 16          # transactions sent to the helper process in one write
+QUEUE_TXS_PER_SUBJECT_MAX = 64    # nor one of its patients its part
+SUBJECTS_PER_SECOND = 16          # a subject may use this part of what its payer has for a second
+DISTRUST_MS = 10_000              # garbage in a member's name: so long signatures are verified at the door
+SIGNATURE_CHUNK_MIN = 16          # transactions sent to the helper process at once: what 64 clients keep in turn
+SIGNATURE_CHUNK_MAX = 64          # when many wait: a larger block costs a twelfth less a transaction
 CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to start
 
 # -- the store and the state tree
-STORE_WRITE_BUFFER_BYTES = 32 * 1024 * 1024    # some 12,000 transactions; at 64 MB a put costs twice
+STORE_WRITE_BUFFER_BYTES = 32 * 1024 * 1024    # some 25,000 transactions; at 64 MB a put costs half more
 STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
 TREE_BUCKETS_MAX = 2**29 - 1      # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
 TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay

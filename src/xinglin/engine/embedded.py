@@ -29,17 +29,19 @@ from xinglin.base.limits import (
     BLOCK_TXS_MAX,
     CLOCK_BEHIND_MS_MAX,
     SIGNATURE_CHUNK_MAX,
+    SIGNATURE_CHUNK_MIN,
 )
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.acknowledged import Acknowledged
 from xinglin.engine.asked import Asked
+from xinglin.engine.budget import Budget
 from xinglin.engine.clock import Clock
 from xinglin.engine.codes import EngineCode
+from xinglin.engine.door import Door
 from xinglin.engine.fair_queue import FairQueue
 from xinglin.engine.ledger import Ledger
 from xinglin.engine.signatures import Helper, hold
 from xinglin.engine.wake_up import WakeUp
-from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import chain_id
@@ -50,7 +52,6 @@ T = TypeVar("T")
 
 INLINE_CHECKS_MAX = 2              # so few signatures are verified here: a pipe and back costs more
 UNSYNCED_BLOCKS_MAX = 8            # written and not yet synced; then the executor waits
-PAYERS_KNOWN_MAX = 200_000         # accounts whose payer need not be looked up; some 40 MB
 CHUNKS_VERIFYING_MAX = 4           # at the helper at once, so that it never waits for the next
 HELPER_DEATHS_MAX = 3              # in a row, without an answer between: then something is wrong with this machine
 LONGEST_SLEEP_S = 60.0             # a machine that was suspended looks at the time at least this often
@@ -137,7 +138,8 @@ class Embedded:
         self._unanswered: dict[int, Waiting] = {}
         self._queue: FairQueue[tuple[Tx, int]] = FairQueue()
         self._queueing = threading.Lock()
-        self._payers: dict[bytes, bytes] = {}            # account -> its payer, which never changes
+        self._budget = Budget(ledger)
+        self._door = Door(ledger, clock, self._budget)
         self._verifying: deque[list[_Admitted]] = deque()
         self._ready: list[_Admitted] = []
         self._helper: Helper | None = None
@@ -180,34 +182,21 @@ class Embedded:
 
         They are read here, by whoever brings them, so that a flood is turned away at the door and by its payer.
 
-        Errors  NotIncludable when they are no transaction, Busy QUEUE_FULL, Failed ENGINE_STOPPED.
+        Errors  NotIncludable when they are no transaction; Busy QUEUE_FULL, LANE_USED_UP, SECOND_USED_UP,
+                SUBJECT_SHARE_USED_UP; Failed ENGINE_STOPPED.
         """
         if self.failed is not None or self._stopping:
             raise self._stopped()
         tx = self.reader.read(raw)
-        first = tx.signers[0].account
-        in_lane = all([spec.unsponsored for spec in tx.specs])
-        payer = first if in_lane else self._payer(first)
+        payer, subject, in_lane = self._door.place(tx)
         number = next(self._numbers)
         self._unanswered[number] = waiting
         with self._queueing:
-            put = self._queue.put_in_lane if in_lane else self._queue.put
-            room = put(payer, (tx, number))
+            room = (self._queue.put_in_lane(subject, (tx, number)) if in_lane
+                    else self._queue.put(payer, (tx, number), subject))
         if not room and self._unanswered.pop(number, None) is not None:     # else it has just heard of the end
             raise Busy(EngineCode.QUEUE_FULL)
         self._look()
-
-    def _payer(self, account: bytes) -> bytes:
-        """Who pays for what `account` signs; itself when it is unknown, as it then is to `prepare`."""
-        payer = self._payers.get(account)
-        if payer is None:
-            row = self.ledger.stored(ACCOUNTS, account)
-            if row is None:
-                return account
-            if len(self._payers) >= PAYERS_KNOWN_MAX:
-                self._payers.clear()
-            payer = self._payers[account] = row.payer
-        return payer
 
     def ask(self, question: Callable[[Ledger], T]) -> "Future[T]":
         """Run `question` on the ledger between blocks, when all that is written is also synced.
@@ -332,11 +321,13 @@ class Embedded:
             chunk: list[_Admitted] = []
             now_ms = self._now_ms()
             with self._queueing:
-                taken = self._queue.take(SIGNATURE_CHUNK_MAX)
+                share = len(self._queue) // CHUNKS_VERIFYING_MAX
+                taken = self._queue.take(min(max(share, SIGNATURE_CHUNK_MIN), SIGNATURE_CHUNK_MAX))
             for tx, number in taken:
                 try:
                     chunk.append(_Admitted(tx, number, prepare(tx, self.ledger, now_ms)))
                 except NotIncludable as error:
+                    self._door.distrust(tx)
                     refused.append((number, error))
             self._refuse(refused)
             count = sum([len(one.checks) for one in chunk])
@@ -393,6 +384,7 @@ class Embedded:
             if good:
                 self._ready.append(one)
             else:
+                self._door.distrust(one.tx)
                 refused.append((one.number, NotIncludable(KernelCode.SIGNATURE_NOT_VALID)))
         self._refuse(refused)
 
@@ -426,6 +418,7 @@ class Embedded:
         txs: list[Tx] = []
         numbers: dict[bytes, int] = {}
         refused: _Refused = []
+        self._budget.start_block(now_ms)
         size = 0
         taken = 0
         for one in self._ready:
@@ -436,7 +429,10 @@ class Embedded:
             if tx.expires_at_ms <= now_ms:
                 refused.append((one.number, NotIncludable(KernelCode.TX_EXPIRED)))
             elif tx.id in numbers or self.ledger.executed(tx.minute, tx.short_id):
+                self._door.distrust(tx)
                 refused.append((one.number, NotIncludable(KernelCode.ALREADY_EXECUTED)))
+            elif busy := self._budget.take(tx):
+                refused.append((one.number, Busy(busy)))
             else:
                 txs.append(tx)
                 numbers[tx.id] = one.number

@@ -8,7 +8,12 @@ of them in the way of everything else.
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
-from xinglin.base.limits import LANE_PER_SUBJECT_DAY_MAX, QUEUE_TXS_MAX, QUEUE_TXS_PER_MEMBER_MAX
+from xinglin.base.limits import (
+    LANE_PER_SUBJECT_DAY_MAX,
+    QUEUE_TXS_MAX,
+    QUEUE_TXS_PER_MEMBER_MAX,
+    QUEUE_TXS_PER_SUBJECT_MAX,
+)
 
 T = TypeVar("T")
 
@@ -53,14 +58,21 @@ class FairQueue(Generic[T]):
     def __init__(self, total_max: int = QUEUE_TXS_MAX, per_payer_max: int = QUEUE_TXS_PER_MEMBER_MAX,
                  per_subject_max: int = LANE_PER_SUBJECT_DAY_MAX):
         self._lane: Turns[T] = Turns(total_max, per_subject_max)
-        self._payers: Turns[T] = Turns(total_max, per_payer_max)
+        self._payers: Turns[tuple[bytes, T]] = Turns(total_max, per_payer_max)
+        self._of_subject: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         return len(self._payers) + len(self._lane)
 
-    def put(self, payer: bytes, item: T) -> bool:
-        """Whether there was room."""
-        return self._payers.put(payer, item)
+    def put(self, payer: bytes, item: T, subject: bytes = b"") -> bool:
+        """Whether there was room; if a patient's, also among what the payer has for that one."""
+        if subject:
+            waiting = self._of_subject.get(subject, 0)
+            if waiting >= QUEUE_TXS_PER_SUBJECT_MAX or not self._payers.put(payer, (subject, item)):
+                return False
+            self._of_subject[subject] = waiting + 1
+            return True
+        return self._payers.put(payer, (subject, item))
 
     def put_in_lane(self, subject: bytes, item: T) -> bool:
         """Whether there was room in the lane of unsponsored messages."""
@@ -69,4 +81,10 @@ class FairQueue(Generic[T]):
     def take(self, most: int) -> list[T]:
         """The next items, at most `most`."""
         taken = self._lane.take(max(most // 2, most - len(self._payers)))
-        return taken + self._payers.take(most - len(taken))
+        for subject, item in self._payers.take(most - len(taken)):
+            taken.append(item)
+            if subject:
+                waiting = self._of_subject.pop(subject) - 1
+                if waiting:
+                    self._of_subject[subject] = waiting
+        return taken

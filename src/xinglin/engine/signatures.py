@@ -6,11 +6,13 @@ In threads each verification needs the interpreter's lock back; a process of its
     answer    one byte per check: 1 good, 0 not
 """
 
+import fcntl
 import os
 import struct
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import IO
 
 from xinglin.base.check import Failed, SignatureInvalid
@@ -20,6 +22,8 @@ from xinglin.kernel.tx import Check
 
 _COUNT = struct.Struct(">I")
 _CHECK = struct.Struct(">BHIH")
+
+PIPE_BYTES = 256 * 1024            # four chunks of 64 small transactions are 100 KB
 
 
 def hold(checks: Iterable[Check]) -> bool:
@@ -42,14 +46,17 @@ class Helper:
     def __init__(self) -> None:
         """Errors  Failed HELPER_ENDED when it cannot be started."""
         read_requests, self._requests = os.pipe()
+        _widen(self._requests)
         self._answers, write_answers = os.pipe()
         # Its own session: an interrupt at the terminal is the node's to handle. Its modules come from where
-        # this process has them from, and never from the folder that it happens to be started in.
+        # this process has them from, and never from the folder that it happens to be started in. What is in our
+        # own variables, a passphrase perhaps, is not for it.
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "xinglin.engine.signatures"], stdin=read_requests,
                 stdout=write_answers, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([folder for folder in sys.path if folder])})
+                env={**{name: value for name, value in os.environ.items() if not name.startswith("XINGLIN_")},
+                     "PYTHONPATH": os.pathsep.join([folder for folder in sys.path if folder])})
         except OSError as error:
             self._close_pipes()
             raise Failed(EngineCode.HELPER_ENDED, f"it cannot be started: {error.strerror}") from error
@@ -88,6 +95,13 @@ class Helper:
     def _close_pipes(self) -> None:
         os.close(self._requests)
         os.close(self._answers)
+
+
+def _widen(descriptor: int) -> None:
+    """Let the pipe hold all chunks under way, where it can: whoever sends is not to wait for whoever verifies."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):           # a user who has many pipes gets narrow ones
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _read(descriptor: int, wanted: int) -> bytes:
