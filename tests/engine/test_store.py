@@ -237,3 +237,9 @@ except Failed as error:
     store = Store.open(tmp_path)
     assert [key for key, _ in store.scan(b"s")] == [b"s%03d" % block for block in range(len(blocks))]
     store.close()
+
+
+def test_a_store_is_for_its_own_user(tmp_path: Path) -> None:
+    """Its files are for everyone to read, as RocksDB makes them; its folder is not."""
+    Store.open(tmp_path / "store").close()
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700

@@ -107,7 +107,7 @@ class Store:
     def open(cls, folder: Path) -> "Store":
         """Open for this process alone, made if missing."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)     # RocksDB's files are for everyone to read
             # rocksdict takes the table options of an existing store only when its column family is named: without
             # that a reopened store has no filter and a cache of 8 MB, and a get takes 9 us instead of 3.
             return cls(Rdict(str(folder), _options(), {"default": _options()}))
