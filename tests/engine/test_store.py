@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def test_a_store_belongs_to_one_process(tmp_path: Path) -> None:
     assert refused(lambda: Store.open(tmp_path / "home")) == EngineCode.STORE_IN_USE
     other = run("""
 import sys
+import time
 from pathlib import Path
 from xinglin.base.check import Failed
 from xinglin.engine.store import Store
@@ -243,3 +245,15 @@ def test_a_store_is_for_its_own_user(tmp_path: Path) -> None:
     """Its files are for everyone to read, as RocksDB makes them; its folder is not."""
     Store.open(tmp_path / "store").close()
     assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_says_whether_it_works_in_the_background(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    seen = set()
+    for number in range(40):                  # five write buffers
+        write(store, {b"s%d %d" % (piece, number): os.urandom(1024 * 1024) for piece in range(4)})
+        seen.add(store.is_compacting())
+    assert True in seen
+    while store.is_compacting():
+        time.sleep(0.01)
+    store.close()

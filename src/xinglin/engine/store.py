@@ -176,6 +176,14 @@ class Store:
         except Exception as error:
             raise _failed(error) from error
 
+    def is_compacting(self) -> bool:
+        """Whether files are being merged in the background, or wait for it."""
+        try:
+            return any(self._db.property_int_value(f"rocksdb.{name}") for name in (
+                "num-running-compactions", "num-running-flushes", "compaction-pending"))
+        except Exception as error:
+            raise _failed(error) from error
+
     def checkpoint(self, folder: Path) -> None:
         """A second store in the new folder, of hard links where the file system is the same."""
         try:
