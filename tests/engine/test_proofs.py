@@ -61,6 +61,25 @@ def test_every_outcome_has_a_receipt_that_verifies_and_is_the_same_bytes_by_ever
     assert seen > 200 and kinds == 1 << LeafKind.TX | 1 << LeafKind.TIMER
 
 
+def test_a_transaction_is_found_by_any_beginning_of_its_id_and_two_alike_are_both_told(one: Home) -> None:
+    ids = {}
+    for height, _, outcomes in one.node.blocks():
+        for index in range(outcomes):
+            envelope: Any = verify_receipt(codec.decode(one.node.receipt_at(height, index), Receipt), one.node.network,
+                                           one.node.modules).events[0]
+            if hasattr(envelope, "tx_id"):
+                ids[envelope.tx_id.hex()] = height, index
+    assert len(ids) > 200
+
+    def found(digits: str, limit: int) -> list[tuple[int, int]]:
+        return one.node.ask(lambda ledger: ledger.find_prefix(digits, limit))
+    for digits, at in [*ids.items()][::7]:
+        assert [found(digits[:many], 2) for many in (8, 9, 31, 32, 33, 64)] == [[at]] * 6
+    for short in ("0", "f", "7a", "fff", "00000000", "ffffffff"):
+        assert set(found(short, 1_000)) == {at for digits, at in ids.items() if digits.startswith(short)}
+    assert len(found("0", 2)) == 2
+
+
 def test_the_receipt_at_hand_when_a_block_is_synced_is_the_one_found_later(one: Home) -> None:
     futures = [one.node.submit(one.raw(one.world.request("B.doctor", name))) for name in ("mei", "li", "zhao") * 20]
     for future in futures:

@@ -308,6 +308,20 @@ class Ledger:
         found = self.store.get(b"x" + tx_id[:16])
         return None if found is None else (int.from_bytes(found[:8], "big"), int.from_bytes(found[8:], "big"))
 
+    def find_prefix(self, digits: str, limit: int) -> list[tuple[int, int]]:
+        """(height, index) of at most `limit` executed transactions whose ids begin with these hex digits.
+
+        The index knows the first 32 of an id's digits: who gave more compares the rest.
+        """
+        known = digits[:32]
+        start = bytes.fromhex(known + "0" * (len(known) % 2))
+        at = len(known) // 2
+        found: list[tuple[int, int]] = []
+        for key, value in self.store.scan(b"x" + start[:at], start=start[at:], limit=limit):
+            if key[1:].hex().startswith(known):
+                found.append((int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")))
+        return found
+
     def about(self, some_id: bytes, after: tuple[int, int] = (0, 0)) -> Iterator[tuple[int, int]]:
         """(height, index) of every outcome about this id, oldest first, after the given one."""
         start = after[0].to_bytes(8, "big") + after[1].to_bytes(4, "big")

@@ -69,8 +69,10 @@ class TakenIn:
 class Report:
     taken: list[TakenIn] = field(default_factory=list)
     unchanged: int = 0
-    errors: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()       # the first of them
     warnings: tuple[Problem, ...] = ()
+    error_count: int = 0
+    warning_count: int = 0
     refused: bool = False          # something was wrong and nothing was imported
 
     @property
@@ -109,7 +111,8 @@ def take_in(holder: Holder, items: Iterable[Source | Problem], *, source: str = 
         known = _Known(holder, source)
         planned = plan(items, known=known.by_key, identified=known.by_identifier, person=known.person,
                        new_id=lambda: secrets.token_bytes(16), same_person=same_person)
-        report = Report(unchanged=planned.unchanged, errors=planned.errors, warnings=planned.warnings)
+        report = Report(unchanged=planned.unchanged, errors=planned.errors, warnings=planned.warnings,
+                        error_count=planned.error_count, warning_count=planned.warning_count)
         if planned.errors and not keep_going:
             report.refused = True
             return report
