@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.command import Shell
+from xinglin import __version__
 from xinglin.base.check import (
     BaseCode,
     Busy,
@@ -148,6 +151,52 @@ def test_a_home_in_use_says_so_with_a_next_step(tmp_path: Path) -> None:
             assert done.code == 1 and "XL-8000 STORE_IN_USE" in done.err and "→" in done.err
         found = {one["check"]: one for one in shell.json("doctor")}
         assert found["ledger"]["state"] == "WARN" and "XL-8000" in found["ledger"]["found"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_output_that_cannot_be_written_is_no_fault_of_ours(lang: str, tmp_path: Path) -> None:
+    for words in ("--version", "explain 204 --json", "--help"):
+        done = subprocess.run(["sh", "-c", f"{sys.executable} -m xinglin --lang {lang} {words} > /dev/full"],
+                              env=Shell(tmp_path).env, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "XL-9010" in done.stderr and "Exception ignored" not in done.stderr
+        assert ("磁盘已满" if lang == "zh" else "No space left") in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [
+    (errno.ENOSPC, CliCode.FILE_NOT_WRITTEN), (errno.EROFS, CliCode.FILE_NOT_WRITTEN),
+    (errno.EACCES, CliCode.FILE_NOT_PERMITTED), (errno.ENOTDIR, CliCode.FILE_NOT_WRITTEN)])
+def test_what_the_system_refuses_has_a_code_and_its_file(number: int, code: CliCode) -> None:
+    failed = errors.of_system(OSError(number, os.strerror(number), "/somewhere/file"))
+    assert failed is not None and failed.code is code and failed.detail == f"/somewhere/file: {os.strerror(number)}"
+    assert errors.of_system(OSError(errno.EDOM, "odd")) is None
+
+
+def test_a_home_where_none_can_be_is_told_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / "below", "/dev/null/home"):
+        for words in (["member", "list"], ["net", "init", "x", "--member", "a:OTHER:甲:A"], ["demo"], ["doctor"]):
+            done = Shell(tmp_path).run(*words, "--home", home)
+            assert "XL-9000" not in done.err and "Traceback" not in done.err, (words, home)
+            assert words == ["doctor"] or (done.code in (1, 3) and done.err.startswith("XL-")), (words, home)
+
+
+def test_the_version_is_told_as_other_programs_do(tmp_path: Path) -> None:
+    assert Shell(tmp_path).ok("--version").out == f"xinglin {__version__}\n"
+
+
+def test_a_new_wallet_goes_where_its_name_is_looked_for(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    made = shell.json("key", "new", "--wallet", "mei")["wallet"]
+    assert made == str(shell.home / "wallets" / "mei.wallet") and Path(made).is_file()
+    assert shell.json("key", "show", "--wallet", "mei")["wallet"] == made
+    assert "XL-8301" in shell.run("key", "new", "--wallet", "mei").err
+    for path in ("mei.wallet", "./here", tmp_path / "there"):
+        shell.ok("key", "new", "--wallet", path)
+        assert (tmp_path / path).is_file() and shell.run("key", "show", "--wallet", path).code == 0
+    missing = shell.run("key", "show", "--wallet", "nobody")
+    assert missing.code == 3 and str(shell.home / "wallets" / "nobody.wallet") in missing.err
+    assert "xinglin key new --wallet NAME" in missing.err
 
 
 def test_a_file_that_exists_is_not_written_over_unasked(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from xinglin.base.check import NotFound
 from xinglin.cli import choices, names
 from xinglin.cli.call import language
 from xinglin.cli.codes import CliCode, Usage
+from xinglin.client import pins
 from xinglin.home import HomeCode
 from xinglin.kernel.genesis import MemberKind
 from xinglin.modules.members import Motion, Role
@@ -36,6 +39,31 @@ def test_a_hash_is_taken_whole() -> None:
     for text in ("ab" * 31, "ab" * 33, "zz" * 32, ""):
         with pytest.raises(Usage):
             names.hash_of(text)
+
+
+def test_a_transaction_may_be_shortened_to_eight_digits() -> None:
+    assert names.tx_digits(" ABCDEF01.. ") == "abcdef01" and names.tx_digits("ab" * 32) == "ab" * 32
+    for text in ("abcdef0", "ab" * 33, "zz" * 8, ""):
+        with pytest.raises(Usage) as refused:
+            names.tx_digits(text)
+        assert refused.value.code is CliCode.HASH_NOT_UNDERSTOOD
+
+
+def test_a_network_in_short_is_one_that_is_trusted_already(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINGLIN_CONFIG", str(tmp_path))
+    known, alike = bytes.fromhex("ab" * 16 + "01" * 16), bytes.fromhex("ab" * 16 + "02" * 16)
+    other = bytes.fromhex("cd" * 32)
+    pins.write(tmp_path, f"city-{known[:8].hex()}", known)
+    pins.write(tmp_path, f"town-{alike[:8].hex()}", alike)
+    assert names.network(other.hex()) == other                # whole: whoever it is of
+    assert names.network(f"city-{known[:8].hex()}") == known and names.network("ab" * 16 + "01") == known
+    for text, code in (("ab" * 8, CliCode.ID_AMBIGUOUS), ("cd" * 8, CliCode.NETWORK_ID_NEEDED),
+                       ("city-" + "cd" * 8, CliCode.NETWORK_ID_NEEDED), ("abababa", CliCode.HASH_NOT_UNDERSTOOD),
+                       ("city", CliCode.HASH_NOT_UNDERSTOOD), ("zz" * 32, CliCode.HASH_NOT_UNDERSTOOD)):
+        with pytest.raises(Usage) as refused:
+            names.network(text)
+        assert refused.value.code is code, text
 
 
 def test_choices_are_taken_in_any_case_and_others_are_listed() -> None:

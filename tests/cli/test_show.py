@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from cli.command import Shell
 from xinglin.base.check import NotUnderstood
@@ -51,7 +52,6 @@ def test_a_table_off_a_terminal_is_plain_aligned_text(capsys: pytest.CaptureFixt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("标识      姓名")
     assert len(lines) == 3 and not any("\x1b" in line for line in lines)
-    from rich.cells import cell_len
     assert {cell_len(line[:line.index("2023")]) for line in lines[1:]} == {19}
 
 
@@ -145,11 +145,51 @@ def in_terminal(shell: Shell, *words: str, **env: str) -> str:
     return said.decode()
 
 
-def test_no_color_leaves_no_colour(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("doctor",), ("version",), ("demo", "--check"), ("explain", "204")])
+def test_no_color_leaves_no_control_sequence_at_all(words: tuple[str, ...], tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    coloured = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
-    said = in_terminal(shell, "doctor", NO_COLOR="1")
-    assert "python" in said and not coloured.search(said)
+    assert "\x1b" not in in_terminal(shell, *words, NO_COLOR="1")
+    assert "\x1b[1m" in in_terminal(shell, *words)
+
+
+WIDE = (*COLUMNS, Column("words", "说明", "words"), Column("also", "另有", "also"))
+LONG = ITEM | {"words": "one sentence that goes on and on behind the edge of a narrow terminal window", "also": ""}
+
+
+def in_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 80 columns, without colours."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_table_that_is_wider_than_the_terminal_is_a_block_for_each_item(
+        lang: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_narrow_terminal(monkeypatch)
+    show.rows(call(Output.TABLE, lang), WIDE, [LONG, LONG])
+    said = capsys.readouterr().out
+    blocks = said.rstrip().split("\n\n")
+    assert len(blocks) == 2 and blocks[0] == blocks[1]
+    assert bytes(range(16)).hex() in blocks[0].splitlines()[0]                # whole, to be copied
+    assert all(cell_len(line) <= 80 for line in said.splitlines())
+    assert "terminal" in said and " ".join(blocks[0].split()).endswith("terminal window")
+    assert "另有" not in said and "also" not in said                           # nothing to say, no line
+
+
+def test_a_table_that_fits_stays_one_and_says_where_whole_ids_are(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_narrow_terminal(monkeypatch)
+    show.rows(call(Output.TABLE), COLUMNS, [ITEM])
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2 and "00010203  " in said.out and "--json" in said.err
+
+
+def test_a_narrow_terminal_breaks_no_word_of_a_real_list(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.ok("net", "init", "city", "--simulated", "--member", "east:HOSPITAL:东院:Eastern District General Hospital")
+    said = in_terminal(shell, "member", "list", COLUMNS="60")
+    assert "Eastern District General Hospital" in said and re.search(r"\b[0-9a-f]{32}\b", said)
 
 
 def test_quiet_leaves_only_data(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
     call = Call.of(ctx)
     scope_, purpose_ = choices.scope(scope), choices.purpose(purpose)
     if not reason.strip() or len(reason) > WORDS_CHARS_MAX:
-        raise Usage(CliCode.REASON_NOT_VALID, f"{len(reason)}")
+        raise Usage(CliCode.REASON_NOT_VALID, f"{len(reason)} characters, at most {WORDS_CHARS_MAX}")
     if out is not None:            # before anything is ordered: what is released must have somewhere to go
         files.require_room(out, over=call.yes)
     grant_id = NO_ID if grant is None else _whole(grant)
@@ -90,8 +90,14 @@ def _whole(text: str) -> bytes:
 
 
 def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received], out: Path | None) -> None:
-    """NDJSON on stdout, or a file for each type and the two receipts in a folder."""
+    """NDJSON on stdout, or a file for each type and the two receipts in a folder. As one JSON object, both say the
+    same of the answer."""
+    answer = {"number": asked.number, "decision": "permit", "records": len(records), "request_tx": asked.tx,
+              "answer_tx": asked.answer_tx}
     if out is None:
+        if call.output is Output.JSON:
+            show.as_json_with(answer, "resources", map(_line, records))
+            return
         for record in records:
             show.json_line(_line(record))
         return
@@ -104,9 +110,7 @@ def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received]
         contents["answer.receipt"] = home.node.receipt(asked.answer_tx)
     for name, data in contents.items():
         files.write(out / name, data, over=call.yes)
-    show.one(call, ANSWERED, {
-        "number": asked.number, "decision": "permit", "records": len(records),
-        "files": [str(out / name) for name in contents], "request_tx": asked.tx, "answer_tx": asked.answer_tx})
+    show.one(call, ANSWERED, answer | {"files": [str(out / name) for name in contents]})
 
 
 def _line(record: Received) -> str:
@@ -203,7 +207,7 @@ def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSu
     with call.opened() as home:
         found, history = _history(call, home, wallet, subject)
         files.write(out, history.file, over=call.yes)
-        call.say(f"任何人都可离线验证：xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+        call.hand_on(home.network, out)
         show.one(call, (Column("file", "文件", "file"), Column("entries", "条数", "entries")),
                  {"file": str(out), "entries": len(history.entries), "subject": found})
 

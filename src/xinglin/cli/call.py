@@ -3,6 +3,7 @@
 import getpass
 import locale
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import typer
 
 from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.crypto import SigningKey
-from xinglin.base.ids import AccountId
+from xinglin.base.ids import AccountId, NetworkId
 from xinglin.base.limits import PASSPHRASE_BYTES_MAX
 from xinglin.cli import files
 from xinglin.cli.codes import CliCode, Usage
@@ -77,6 +78,13 @@ class Call:
         if not self.quiet:
             print(printable(self.words(zh, en)), file=sys.stderr, flush=True)
 
+    def hand_on(self, network: NetworkId, file: Path) -> None:
+        """How whoever is given `file` verifies it: with the whole id of the network, which no short name replaces."""
+        line = shlex.join(["xinglin", "verify", str(file), "--network", network.hex()])
+        self.say("任何人都可离线验证，网络标识须来自其信任的人：",
+                 "Anyone can verify it offline, with the network's id from someone they trust:")
+        self.say(f"  {line}", f"  {line}")
+
     def warn(self, zh: str, en: str) -> None:
         """As `say`, and not to be silenced."""
         print(self.words("注意：", "Note: ") + printable(self.words(zh, en)), file=sys.stderr, flush=True)
@@ -121,10 +129,10 @@ class Call:
             self.warn(f"一个持有方未能完成其工作：{error}", f"a holder could not do its work: {error}")
 
     def wallet_path(self, named: str) -> Path:
-        """A file, or the name of a wallet of the home."""
-        path = Path(named)
-        kept = self.home / "wallets" / f"{named}.wallet"
-        return kept if path.name == named and not path.exists() and kept.exists() else path
+        """A file, or the name of a wallet of the home: a bare word that is no file here is a name."""
+        path, kept = Path(named), self.home / "wallets" / f"{named}.wallet"
+        is_name = path.name == named and not path.exists() and (kept.exists() or not path.suffix)
+        return kept if is_name else path
 
     def wallet(self, named: str) -> Wallet:
         path = self.wallet_path(named)

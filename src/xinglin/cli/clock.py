@@ -15,7 +15,8 @@ from xinglin.home import Home
 app = typer.Typer(no_args_is_help=True)
 
 CLOCK = (Column("now", "现在", "now"), Column("simulated", "模拟", "simulated"), Column("height", "高度", "height"),
-         Column("last_block", "最近区块", "last block"), Column("network", "网络", "network"))
+         Column("last_block", "最近区块", "last block"), Column("network", "网络", "network"),
+         Column("network_id", "网络标识", "network id"))
 
 
 @app.command("show")
@@ -44,4 +45,5 @@ def advance(ctx: typer.Context, days: Annotated[int, Option("--days", metavar="N
 def _told(call: Call, home: Home) -> None:
     height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
     show.one(call, CLOCK, {"now": Time(home.node.now_ms()), "simulated": home.node.manifest.simulated,
-                           "height": height, "last_block": Time(time_ms), "network": home.node.chain})
+                           "height": height, "last_block": Time(time_ms), "network": home.node.chain,
+                           "network_id": home.network})

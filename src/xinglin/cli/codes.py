@@ -1,6 +1,6 @@
 """The command line's codes, 9000 to 9499. Permanent."""
 
-from xinglin.base.check import Code, NotUnderstood
+from xinglin.base.check import Code, Failed, NotUnderstood
 
 
 class CliCode(Code):
@@ -20,7 +20,20 @@ class CliCode(Code):
     HASH_NOT_UNDERSTOOD = 9013
     PASSPHRASES_DIFFER = 9014
     REASON_NOT_VALID = 9015
+    IMPORT_INTERRUPTED = 9016
+    SOME_NOT_IMPORTED = 9017
+    NETWORK_ID_NEEDED = 9018
+    NOTHING_TO_TAKE_BACK = 9019
+    FILE_NOT_PERMITTED = 9020
 
 
 class Usage(NotUnderstood):
     """The command line itself is wrong, before anything was tried."""
+
+
+class Partly(Failed):
+    """Done but for what could not be, as the user said to."""
+
+
+class Interrupted(Failed):
+    """The user stopped a command that had changed something by then."""

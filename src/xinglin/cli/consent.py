@@ -1,6 +1,5 @@
 """`xinglin consent`: the patient permits, looks, takes back, and proves that there is nothing."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,8 @@ from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import OutNeeded, OwnSubject, Purpose, Scope, Subject, To, WalletFile
 from xinglin.cli.show import Column, Time
 from xinglin.client import wording
+from xinglin.client.client import Sent
+from xinglin.client.patient import Patient
 from xinglin.client.wallet import GrantMade
 from xinglin.client.wording import Terms
 from xinglin.home import Home
@@ -24,10 +25,10 @@ from xinglin.modules.decision import ConsentBody
 
 app = typer.Typer(no_args_is_help=True)
 
-WORDING = (Column("wording", "原文", "wording"),)
+WORDING = (Column("wording", "待签署原文", "wording"),)
 GIVEN = (Column("grant", "授权", "consent"), Column("tx", "交易", "transaction"), Column("height", "高度", "height"))
-LISTED = (Column("grant", "授权", "consent"), Column("to", "对象", "to"), Column("what", "内容", "what"),
-          Column("why", "目的", "purpose"), Column("until", "至", "until"), Column("state", "状态", "state"),
+LISTED = (Column("grant", "授权", "consent"), Column("to", "授权给", "to"), Column("what", "内容", "what"),
+          Column("why", "目的", "purpose"), Column("until", "有效期至", "until"), Column("state", "状态", "state"),
           Column("left", "剩余", "left"), Column("subject", "主体", "subject"))
 SHOWN = (*LISTED, Column("at", "持有方", "held at"), Column("person", "工作人员", "person"),
          Column("roles", "角色", "roles"), Column("labels", "敏感标签", "labels"),
@@ -141,12 +142,24 @@ def revoke(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")]
     with call.opened() as home:
         patient = call.patient(home, wallet)
         made = names.own_grant(home, patient.wallet, grant_)
-        sent = patient.revoke(made.subject, made.grant_id)
+        sent = _revoked(call, patient, made)
         name = names.Directory(home, call.lang).member(made.grantee)
         call.say(f"已撤回。{name}的下一次请求和进行中的下一页都会被拒绝；已经取走的副本不在此列。",
                  f"Taken back. The next request of {name}, and the next page of one under way, are denied; "
                  "copies already made are beyond it.")
         show.one(call, GIVEN, {"grant": made.grant_id, "tx": sent.tx_id, "height": sent.height})
+
+
+def _revoked(call: Call, patient: Patient, made: GrantMade) -> Sent:
+    """Errors  Failed NOTHING_TO_TAKE_BACK: the ledger's words for it are for who would read, not for the patient."""
+    try:
+        return patient.revoke(made.subject, made.grant_id)
+    except Failed as error:
+        ended = {consent.Refusal.GRANT_EXPIRED: "expired", consent.Refusal.GRANT_NOT_FOUND: "unknown"}
+        state = next((state for code, state in ended.items() if error.code is code), None)
+        if state is None:
+            raise
+        raise Failed(CliCode.NOTHING_TO_TAKE_BACK, STATES[state].in_(call.lang)) from None
 
 
 @app.command("absent")
@@ -160,8 +173,8 @@ def absent(ctx: typer.Context, subject: Subject, to: To, out: OutNeeded) -> None
             raise Failed(CliCode.GRANT_IS_LIVE, ", ".join(one.hex() for one in live))
         files.write(out, file, over=call.yes)
         name = organisation.name(call.lang)
-        call.say(f"没有给{name}的有效授权。任何人都可离线验证：xinglin verify {Path(out)}",
-                 f"There is no live consent to {name}. Anyone can verify it offline: xinglin verify {Path(out)}")
+        call.say(f"没有给{name}的有效授权。", f"There is no live consent to {name}.")
+        call.hand_on(home.network, out)
         show.one(call, (Column("file", "文件", "file"),), {"file": str(out), "subject": found,
                                                         "grantee": organisation.member, "live": False})
 

@@ -26,8 +26,13 @@ CLOCK_AHEAD_MS = 10 * MS_PER_SECOND
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 
-FOUND = (Column("state", "状态", "state"), Column("check", "检查", "check"), Column("found", "发现", "found"),
+FOUND = (Column("state", "状态", "state"), Column("title", "检查", "check"), Column("found", "发现", "found"),
          Column("repair", "修复", "repair"))
+
+
+# What is looked at, for Chinese readers; programs go by `check`.
+CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "trust": "信任的网络", "ledger": "账本",
+             "clock": "时钟", "pin": "本网络", "vault": "保险库"}
 
 
 class Finding(NamedTuple):
@@ -40,8 +45,13 @@ class Finding(NamedTuple):
 def doctor(ctx: typer.Context) -> None:
     call = Call.of(ctx)
     findings = [*_machine(call), *_trust(call), *_home(call)]
-    show.rows(call, FOUND, [one._asdict() for one in findings])
+    show.rows(call, FOUND, [one._asdict() | {"title": _title(call, one.check)} for one in findings])
     raise typer.Exit(1 if any(one.state == FAIL for one in findings) else 0)
+
+
+def _title(call: Call, check: str) -> str:
+    kind, _, whose = check.partition(" ")
+    return call.words(f"{CHECKS_ZH[kind]} {whose}".strip(), check)
 
 
 def _machine(call: Call) -> Iterator[Finding]:

@@ -26,9 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return errors.INTERRUPTED
     except BrokenPipeError:            # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return errors.ERROR
     except Exception as error:
+        if isinstance(error, OSError) and (known := errors.of_system(error)) is not None:
+            if not error.filename:
+                _drop_output()         # what is still waiting to be printed would fail again
+            print(errors.rendered(known, call.lang, call.output is Output.JSON), file=sys.stderr)
+            return errors.exit_code(known)
         if os.environ.get(DEBUG):
             raise
         print(errors.rendered(error, call.lang, call.output is Output.JSON), file=sys.stderr)
@@ -49,6 +54,10 @@ def _run(words: list[str], call: Call) -> int:
         return errors.exit_code(error)
     except Abort:
         return errors.INTERRUPTED
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _value(words: Sequence[str], option: str) -> str | None:

@@ -1,22 +1,32 @@
 """An error as its reader sees it: the code's words in her language, and an exit status. Never a traceback."""
 
+import errno
 import json
+import os
 from typing import Any
 
 from typer import TyperException
 
 from xinglin.base.check import Failed, InvariantBroken, NotAuthorised, NotFound, NotVerified
-from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli import details
+from xinglin.cli.codes import CliCode, Interrupted, Partly, Usage
 from xinglin.cli.printable import printable
 from xinglin.cli.words import Lang, words_of
 
-ERROR, USAGE, NOT_FOUND, DENIED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 4, 5, 130
+ERROR, USAGE, NOT_FOUND, DENIED, NOT_VERIFIED, PARTLY, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+
+
+FORBIDDEN = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO), CliCode.FILE_NOT_WRITTEN),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG), CliCode.FILE_NOT_WRITTEN),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), CliCode.FILE_NOT_PERMITTED)}
 
 
 def exit_code(error: Exception) -> int:
     if isinstance(error, Usage | TyperException):
         return USAGE
-    for kind, code in ((NotFound, NOT_FOUND), (NotAuthorised, DENIED), (NotVerified, NOT_VERIFIED)):
+    for kind, code in ((NotFound, NOT_FOUND), (NotAuthorised, DENIED), (NotVerified, NOT_VERIFIED), (Partly, PARTLY),
+                       (Interrupted, INTERRUPTED)):
         if isinstance(error, kind):
             return code
     return ERROR
@@ -39,9 +49,15 @@ def rendered(error: Exception, lang: Lang, as_json: bool) -> str:
     return f"{head}\n  {words.cause}\n  → {words.fix}"
 
 
+def of_system(error: OSError) -> Failed | None:
+    """What the system would not do, where that is no fault of ours: a full or read-only disk, missing rights."""
+    code = FORBIDDEN.get(error.errno or 0)
+    return None if code is None else Failed(code, f"{error.filename or 'stdout'}: {os.strerror(error.errno or 0)}")
+
+
 def _told(error: Exception, lang: Lang) -> tuple[int, str]:
     if isinstance(error, Failed):
-        return error.code.value, error.detail
+        return error.code.value, details.said(error.detail, lang)
     if isinstance(error, TyperException):
         return CliCode.USAGE.value, _usage(error, lang)
     if isinstance(error, InvariantBroken):
@@ -57,8 +73,8 @@ def _usage(error: Any, lang: Lang) -> str:
     parameter = getattr(error, "param", None)
     about = parameter.get_error_hint() if parameter is not None else getattr(error, "option_name", "")
     kinds = {"MissingParameter": f"缺少 {about}", "NoSuchOption": f"没有选项 {about}",
-             "BadOptionUsage": f"选项 {about} 需要一个值", "BadParameter": f"{about} 的值不能使用：{error.message}",
-             "BadArgumentUsage": "参数数量不对"}
+             "BadOptionUsage": f"选项 {about} 需要一个值", "BadArgumentUsage": "参数数量不对",
+             "BadParameter": f"{about} 的值不能使用：{details.said(str(getattr(error, 'message', '')), lang)}"}
     return kinds.get(type(error).__name__, message.replace("No such command", "没有命令").replace(
         "Missing command.", "缺少命令").replace("Did you mean", "是否指").replace(
         "Got unexpected extra argument", "多余的参数"))

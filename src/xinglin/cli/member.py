@@ -21,8 +21,8 @@ Member = Annotated[str, Argument(metavar="MEMBER")]
 
 
 MEMBERS = (Column("slug", "名称", "name"), Column("title", "机构", "organisation"), Column("kind", "类别", "kind"),
-           Column("status", "状态", "status"), Column("since", "自", "since"), Column("staff", "工作人员", "staff"),
-           Column("member", "标识", "id"))
+           Column("status", "状态", "status"), Column("since", "加入时间", "since"),
+           Column("staff", "工作人员", "staff"), Column("member", "标识", "id"))
 STAFF = (Column("slug", "名称", "name"), Column("person", "姓名", "person"), Column("role", "角色", "role"),
          Column("active", "在册", "active"), Column("account", "标识", "id"))
 MOTIONS = (Column("title", "机构", "organisation"), Column("motion", "动议", "motion"),

@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from xinglin.base.check import Code, NotFound
 from xinglin.base.ids import AccountId, GrantId, MemberId, SubjectId
 from xinglin.cli.codes import CliCode, Usage
+from xinglin.client import pins
 from xinglin.client.codes import ClientCode
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
 from xinglin.home import Home, HomeCode, Staff
 from xinglin.modules import subjects
+from xinglin.node import NodeCode
 
 ID_DIGITS = 32
 HASH_DIGITS = 64
+TX_DIGITS_MIN = 8                  # as a table prints an id: two in a million transactions begin alike by chance
 HEX = frozenset("0123456789abcdef")
 
 
@@ -26,6 +29,52 @@ def hash_of(text: str) -> bytes:
     if len(low) != HASH_DIGITS or not HEX.issuperset(low):
         raise Usage(CliCode.HASH_NOT_UNDERSTOOD, text)
     return bytes.fromhex(low)
+
+
+def tx_digits(text: str) -> str:
+    """A transaction's id or its beginning. Errors  Usage HASH_NOT_UNDERSTOOD."""
+    low = text.strip().lower().removesuffix("..")
+    if not TX_DIGITS_MIN <= len(low) <= HASH_DIGITS or not HEX.issuperset(low):
+        raise Usage(CliCode.HASH_NOT_UNDERSTOOD, text)
+    return low
+
+
+def transaction(home: Home, digits: str) -> tuple[int, int]:
+    """(height, index) of the executed transaction whose id begins so.
+
+    Errors  NotFound TX_NOT_FOUND; Usage ID_AMBIGUOUS.
+    """
+    found = home.node.ask(lambda ledger: ledger.find_prefix(digits, 2))
+    if not found:
+        raise NotFound(NodeCode.TX_NOT_FOUND, digits)
+    if len(found) > 1:
+        raise Usage(CliCode.ID_AMBIGUOUS, f"{digits}..")
+    return found[0]
+
+
+def network(text: str) -> bytes:
+    """A whole network id; in short only where it cannot mislead: the chain's name, or the beginning of the id, of
+    one network that this user trusts already.
+
+    Errors  Usage HASH_NOT_UNDERSTOOD, NETWORK_ID_NEEDED, ID_AMBIGUOUS; NotUnderstood PIN_NOT_UNDERSTOOD.
+    """
+    low = text.strip().lower().removesuffix("..")
+    if len(low) == HASH_DIGITS and HEX.issuperset(low):
+        return bytes.fromhex(low)
+    found = {one for chain, one in pins.read(pins.config_folder()).items()
+             if low == chain or (len(low) >= TX_DIGITS_MIN and one.hex().startswith(low))}
+    if len(found) > 1:
+        raise Usage(CliCode.ID_AMBIGUOUS, f"{low}: {len(found)}")
+    if found:
+        return found.pop()
+    if _is_short_form(low):
+        raise Usage(CliCode.NETWORK_ID_NEEDED, text)
+    raise Usage(CliCode.HASH_NOT_UNDERSTOOD, text)
+
+
+def _is_short_form(low: str) -> bool:
+    """A chain's name, or the beginning of an id."""
+    return TX_DIGITS_MIN <= len(low) < HASH_DIGITS and HEX.issuperset(low.rpartition("-")[2])
 
 
 def the_one(text: str, candidates: Iterable[bytes], missing: Code) -> bytes:

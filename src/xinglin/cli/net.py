@@ -47,7 +47,7 @@ def _founder(text: str) -> NewOrganisation:
 def trust(ctx: typer.Context, network: Annotated[str, Argument(metavar="ID")],
           name: Annotated[str, Option("--name", metavar="CHAIN")]) -> None:
     call = Call.of(ctx)
-    pins.write(pins.config_folder(), name, names.hash_of(network))
+    pins.write(pins.config_folder(), name, names.network(network))
     call.say(f"从现在起信任 {name}。", f"{name} is trusted from now on.")
 
 

@@ -131,6 +131,12 @@ def _help(ctx: typer.Context, value: bool) -> None:
         raise typer.Exit
 
 
+def _version(ctx: typer.Context, value: bool) -> None:
+    if value:
+        show.text(f"xinglin {__version__}")
+        raise typer.Exit
+
+
 def shared(
     home: Annotated[Path | None, Option("--home", metavar="DIR", callback=_home, expose_value=False)] = None,
     lang: Annotated[str | None, Option("--lang", metavar="zh|en", callback=_lang, expose_value=False)] = None,
@@ -142,6 +148,7 @@ def shared(
     yes: Annotated[bool, Option("--yes", "-y", callback=_yes, expose_value=False)] = False,
     passphrase_file: Annotated[Path | None, Option("--passphrase-file", metavar="FILE", callback=_passphrase_file,
                                                    expose_value=False)] = None,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, expose_value=False)] = False,
     help: Annotated[bool, Option("--help", "-h", callback=_help, is_eager=True, expose_value=False)] = False,
 ) -> None:
     """Their callbacks have done the work."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from xinglin.base.check import NotFound
 from xinglin.base.limits import PROOF_FILE_BYTES_MAX
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
 from xinglin.cli import decoded, files, names, show
@@ -18,6 +19,7 @@ from xinglin.client.verify import Verdict
 from xinglin.engine.clock import SystemClock
 from xinglin.kernel.outcome import Envelope
 from xinglin.modules import module_set
+from xinglin.node import NodeCode
 
 OUTCOME = (Column("tx", "交易", "transaction"), Column("at", "时间", "at"), Column("outcome", "结果", "outcome"),
            Column("height", "高度", "height"), Column("index", "序号", "index"),
@@ -27,22 +29,23 @@ OUTCOME = (Column("tx", "交易", "transaction"), Column("at", "时间", "at"), 
 
 def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: Out = None) -> None:
     call = Call.of(ctx)
-    wanted = names.hash_of(tx)
+    digits = names.tx_digits(tx)
     with call.opened() as home:
-        file = home.node.receipt(wanted)
+        file = home.node.receipt_at(*names.transaction(home, digits))
         verified = home.client.verify(file)
         directory = names.Directory(home, call.lang)
         envelope = verified.events[0]
-        signers = envelope.signers if isinstance(envelope, Envelope) else ()
+        if not isinstance(envelope, Envelope) or not envelope.tx_id.hex().startswith(digits):
+            raise NotFound(NodeCode.TX_NOT_FOUND, digits)      # the index looks at the first half of an id
         if out is not None:
             files.write(out, file, over=call.yes)
-            call.say(f"任何人都可离线验证：xinglin verify {out}", f"Anyone can verify it offline: xinglin verify {out}")
+            call.hand_on(home.network, out)
         show.one(call, OUTCOME, {
-            "tx": wanted, "at": Time(verified.closing.time_ms),
+            "tx": envelope.tx_id, "at": Time(verified.closing.time_ms),
             "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
             "height": verified.leaf.height, "index": verified.leaf.index,
-            "signers": [directory.known(one) for one in signers], "signer_ids": list(signers),
-            "messages": list(envelope.tags) if isinstance(envelope, Envelope) else [],
+            "signers": [directory.known(one) for one in envelope.signers], "signer_ids": list(envelope.signers),
+            "messages": list(envelope.tags),
             "told": [decoded.sentence(event, call.lang, directory.known) for event in verified.events[1:]],
             "events": [decoded.fields(event) for event in verified.events[1:]],
             "file": str(out) if out else None})
@@ -58,7 +61,7 @@ def _outcome(code: int, lang: Lang) -> str:
 def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
            network: Annotated[str | None, Option("--network", metavar="ID")] = None) -> None:
     call = Call.of(ctx)
-    trusted = [names.hash_of(network)] if network else list(pins.read(pins.config_folder()).values())
+    trusted = [names.network(network)] if network else list(pins.read(pins.config_folder()).values())
     verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, module_set())
     if call.output is Output.JSON:
         show.as_json({

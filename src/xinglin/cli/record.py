@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +12,17 @@ from typer import Argument, Option
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotFound, NotVerified
 from xinglin.base.ids import Id
-from xinglin.cli import names, show
-from xinglin.cli.call import Call
-from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli import details, names, show
+from xinglin.cli.call import Call, Output
+from xinglin.cli.codes import CliCode, Interrupted, Partly, Usage
 from xinglin.cli.options import After, As, Limit
 from xinglin.cli.show import Column, Time
+from xinglin.cli.terminal import Progress
 from xinglin.cli.words import words_of
 from xinglin.holder import imports, shelf
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.fhir import Head, Problem, read_folder, read_sample
+from xinglin.holder.fhir import Head, Problem, Source, read_folder, read_sample
+from xinglin.holder.fhir.read import LINES, WHOLE
 from xinglin.holder.holder import Holder
 from xinglin.home import Home, Organisation
 from xinglin.modules import records, subjects
@@ -28,9 +30,11 @@ from xinglin.modules.decision import commit
 
 app = typer.Typer(no_args_is_help=True)
 
+PASSED_OVER_NAMED = 5              # files; the rest is counted
+
 REPORT = (Column("records", "导入的病历记录", "records taken in"), Column("patients", "患者", "patients"),
           Column("new_patients", "其中新患者", "of them new"), Column("unchanged", "未变化", "unchanged"),
-          Column("errors", "错误", "errors"), Column("warnings", "提示", "warnings"))
+          Column("errors", "错误", "errors"), Column("warnings", "警告", "warnings"))
 PROBLEMS = (Column("severity", "级别", "level"), Column("code", "代码", "code"), Column("file", "文件", "file"),
             Column("where", "位置", "where"), Column("resource", "资源", "resource"),
             Column("element", "元素", "element"), Column("reason", "原因", "reason"))
@@ -52,33 +56,91 @@ def import_(ctx: typer.Context, as_: As, folder: Annotated[Path | None, Argument
         raise Usage(CliCode.SAY_WHICH, "DIR | --sample")
     if folder is not None and not folder.is_dir():
         raise Usage(CliCode.FILE_NOT_READ, str(folder))
-    items = read_sample() if folder is None else read_folder(folder)
-    with call.opened() as home:
-        holder = home.holder(home.organisation(as_))
-        with show.progress(call) as bar:
-            task = bar.add_task(call.words("导入", "importing"), total=None)
-            report = imports.take_in(holder, items, source=source, keep_going=keep_going, same_person=same_person or (),
-                                     progress=lambda done, total: bar.update(task, completed=done, total=total))
-    _report(call, report)
+    passed_over = [] if folder is None else _not_fhir_files(folder)
+    if passed_over:
+        named = call.words("、", ", ").join(passed_over[:PASSED_OVER_NAMED])
+        more = "…" if len(passed_over) > PASSED_OVER_NAMED else ""
+        call.warn(f"{len(passed_over)} 个文件不是 .json 或 .ndjson，已略过：{named}{more}",
+                  f"passed over, as neither .json nor .ndjson: {len(passed_over)} ({named}{more})")
+    before: tuple[int, int] | None = None
+    try:
+        with call.opened() as home:
+            holder = home.holder(home.organisation(as_))
+            before = _on_ledger(home)
+            report = _take_in(call, holder, read_sample() if folder is None else read_folder(folder),
+                              source, keep_going, same_person or ())
+    except KeyboardInterrupt:      # the home is closed: what was ordered was executed, or never will be
+        if before is None:
+            raise
+        raise _interrupted(call, before) from None
+    _report(call, report, passed_over)
     if report.refused:
-        raise Failed(CliCode.NOTHING_IMPORTED, str(len(report.errors)))
+        raise Failed(CliCode.NOTHING_IMPORTED, call.words(f"{report.error_count} 处错误",
+                                                          f"errors: {report.error_count}"))
+    if report.error_count:
+        raise Partly(CliCode.SOME_NOT_IMPORTED, call.words(
+            f"{report.error_count} 处错误；导入 {report.records} 份病历记录",
+            f"errors: {report.error_count}; records taken in: {report.records}"))
 
 
-def _report(call: Call, report: imports.Report) -> None:
+def _not_fhir_files(folder: Path) -> list[str]:
+    """Names of the files that an import does not look at. What cannot be listed is the reader's to report."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
+                  if path.is_file() and not path.is_symlink() and not path.name.lower().endswith(WHOLE + LINES))
+
+
+def _take_in(call: Call, holder: Holder, items: Iterable[Source | Problem], source: str, keep_going: bool,
+             same_person: Collection[str]) -> imports.Report:
+    with Progress(not call.quiet and call.output is not Output.JSON) as line:
+        def counted() -> Iterator[Source | Problem]:
+            for number, item in enumerate(items, 1):
+                line.tell(call.words(f"已读取 {number:,} 份资源", f"{number:,} resources read"))
+                yield item
+
+        return imports.take_in(
+            holder, counted(), source=source, keep_going=keep_going, same_person=same_person,
+            progress=lambda done, total: line.tell(call.words(f"已导入 {done:,} / {total:,}",
+                                                              f"{done:,} of {total:,} taken in")))
+
+
+def _on_ledger(home: Home) -> tuple[int, int]:
+    """(records, batches) of everyone. Nobody else writes while this command has the home."""
+    counts = [row.count for _, row in home.node.rows(records.BATCHES)]
+    return sum(counts), len(counts)
+
+
+def _interrupted(call: Call, before: tuple[int, int]) -> Interrupted:
+    with Home.open(call.home) as home:
+        count, batches = (now - then for now, then in zip(_on_ledger(home), before, strict=True))
+    return Interrupted(CliCode.IMPORT_INTERRUPTED, call.words(
+        f"已提交 {count} 份病历记录，{batches} 批；其余未导入",
+        f"committed: {count} records in {batches} batches; of the rest nothing"))
+
+
+def _report(call: Call, report: imports.Report, passed_over: list[str]) -> None:
     found = {
         "records": report.records, "patients": len({one.owner for one in report.subjects}),
         "new_patients": sum(one.new for one in report.subjects), "unchanged": report.unchanged,
-        "errors": len(report.errors), "warnings": len(report.warnings), "refused": report.refused,
+        "errors": report.error_count, "warnings": report.warning_count, "refused": report.refused,
+        "passed_over": len(passed_over), "passed_over_names": passed_over[:PASSED_OVER_NAMED],
         "batches": [{"owner": one.owner, "records": one.records, "new": one.new, "tx": one.committed.tx_id,
                      "height": one.committed.height} for one in report.taken]}
     show.pages(call, REPORT, found, "problems", PROBLEMS,
                [_problem(call, one) for one in (*report.errors, *report.warnings)])
+    errors, warnings = report.error_count - len(report.errors), report.warning_count - len(report.warnings)
+    if errors or warnings:
+        call.warn(f"未逐一列出的还有：错误 {errors:,} 处，警告 {warnings:,} 处",
+                  f"there are more, not listed: {errors:,} errors, {warnings:,} warnings")
 
 
 def _problem(call: Call, problem: Problem) -> dict[str, Any]:
     words = words_of(problem.code.value, call.lang)
-    reason = (words.what if words else problem.code.name) + (f" {problem.detail}" if problem.detail else "")
-    return {"severity": problem.severity, "code": problem.code.shown, "file": problem.file, "where": problem.where,
+    detail = details.said(problem.detail, call.lang)
+    reason = words.what if words else problem.code.name
+    if detail:
+        reason += call.words(f"（{detail}）", f" ({detail})")
+    return {"severity": problem.severity, "code": problem.code.shown, "file": problem.file,
+            "where": details.said(problem.where, call.lang),
             "resource": problem.resource, "element": problem.element, "reason": reason}
 
 

@@ -1,26 +1,23 @@
 """What a read puts on stdout: a table for people, JSON for programs, CSV for spreadsheets. One shape for all.
 
-Values are plain, or bytes (an id: whole hex in JSON and CSV, its beginning in a table), Time, or an enum
-(its name). Lists of them are joined in a table.
+Values are plain, or bytes (an id: its beginning in a table, else whole hex), Time, or an enum (its name).
+Lists of them are joined in a table. A table that is wider than the terminal becomes a block for each item.
 """
 
 import csv
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from xinglin.cli import terminal
 from xinglin.cli.call import Call, Output
+from xinglin.cli.help import wrapped
 from xinglin.cli.printable import printable, spreadsheet
 
 SHORT_ID = 8                       # hex digits of an id in a table: enough to type, rarely ambiguous
@@ -33,7 +30,7 @@ NAMES_ZH = {
     "ADMIT": "接纳", "SUSPEND": "暂停", "REINSTATE": "恢复",
     "PHYSICIAN": "医生", "NURSE": "护士", "PHARMACIST": "药师", "PSYCHIATRIST": "精神科医生",
     "CLAIMS_OFFICER": "理赔员", "AUDITOR": "审计员", "SERVICE": "服务",
-    "OWN": "本人保管", "SERVER": "机构代管", "PERMIT": "允许", "DENIED": "拒绝", "ERROR": "错误", "WARNING": "提示",
+    "OWN": "本人保管", "SERVER": "机构代管", "PERMIT": "允许", "DENIED": "拒绝", "ERROR": "错误", "WARNING": "警告",
 }
 
 
@@ -67,8 +64,7 @@ def rows(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
     elif not items:
         call.say("（没有）", "(none)")
     else:
-        _table(call, [call.words(column.zh, column.en) for column in columns],
-               [[_cell(item.get(column.key), call) for column in columns] for item in items])
+        _table(call, columns, items)
 
 
 def one(call: Call, columns: Sequence[Column], item: Item) -> None:
@@ -78,13 +74,7 @@ def one(call: Call, columns: Sequence[Column], item: Item) -> None:
     elif call.output is Output.CSV:
         _csv([column.key for column in columns], [[item.get(column.key) for column in columns]])
     else:
-        heads = [call.words(column.zh, column.en) for column in columns]
-        width = max(map(cell_len, heads))
-        for head, column in zip(heads, columns, strict=True):
-            value = item.get(column.key)
-            shown = value.hex() if isinstance(value, bytes) else _cell(value, call)
-            if shown:
-                _out(head + " " * (width - cell_len(head) + 2) + shown)
+        _block(call, columns, item)
 
 
 def pages(call: Call, columns: Sequence[Column], item: Item, key: str, inner: Sequence[Column],
@@ -121,12 +111,11 @@ def as_json(item: Item) -> None:
     _json(_plain(item))
 
 
-def progress(call: Call) -> Progress:
-    """A bar on stderr; nothing at all when stderr is no terminal or --quiet was said."""
-    console = Console(stderr=True)
-    hidden = call.quiet or not console.is_terminal
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    console=console, transient=True, disable=hidden)
+def as_json_with(item: Item, key: str, texts: Iterable[str]) -> None:
+    """An object, and under `key` what is JSON already: its bytes as they came, 13.50 and not 13.5."""
+    head = json.dumps(_plain(item), ensure_ascii=False, indent=1).removesuffix("\n}")
+    inner = ",\n".join(printable(one) for one in texts)
+    _out(f"{printable(head, lines=True)},\n {json.dumps(key)}: [\n{inner}\n ]\n}}")
 
 
 # -- forms
@@ -161,20 +150,39 @@ def _cell(value: Any, call: Call) -> str:
     return printable(str(_plain(value)))
 
 
-def _table(call: Call, heads: Sequence[str], body: Sequence[Sequence[str]]) -> None:
-    console = Console(highlight=False)
-    if console.is_terminal:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for head in heads:
-            table.add_column(Text(head), overflow="fold")
-        for cells in body:
-            table.add_row(*map(Text, cells))
-        console.print(table)
+def _table(call: Call, columns: Sequence[Column], items: Sequence[Item]) -> None:
+    heads = [call.words(column.zh, column.en) for column in columns]
+    body = [[_cell(item.get(column.key), call) for column in columns] for item in items]
+    widths = [max(map(cell_len, cells)) for cells in zip(heads, *body, strict=True)]
+    head, *lines = ("  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+                    for cells in (heads, *body))
+    fits = terminal.columns(sys.stdout)
+    if fits is not None and any(cell_len(line.rstrip()) > fits for line in (head, *lines)):
+        for at, item in enumerate(items):
+            if at:
+                _out("")
+            _block(call, columns, item)
         return
-    widths = [max(map(cell_len, column)) for column in zip(heads, *body, strict=True)]
-    for cells in (heads, *body):
-        line = "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+    _out(terminal.bold(head.rstrip()))
+    for line in lines:
         _out(line.rstrip())
+    if fits is not None and any(isinstance(item.get(column.key), bytes) for item in items for column in columns):
+        call.say("（标识只显示开头；完整的标识：加 --json）", "(Ids are shown by their beginning; whole ones: --json)")
+
+
+def _block(call: Call, columns: Sequence[Column], item: Item) -> None:
+    """A line for each column that has something to say: its heading, and the value with whole ids."""
+    heads = [call.words(column.zh, column.en) for column in columns]
+    width = max(map(cell_len, heads)) + 2
+    fits = terminal.columns(sys.stdout)
+    for head, column in zip(heads, columns, strict=True):
+        value = item.get(column.key)
+        shown = value.hex() if isinstance(value, bytes) else _cell(value, call)
+        if shown:
+            first, *rest = [shown] if fits is None else wrapped(shown, max(fits - width, width))
+            _out(terminal.bold(head) + " " * (width - cell_len(head)) + first)
+            for line in rest:
+                _out(" " * width + line)
 
 
 def _csv(heads: Sequence[str], body: Sequence[Sequence[Any]]) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from xinglin.base.check import Failed
 from xinglin.base.ids import SubjectId
 from xinglin.base.limits import CLAIM_CODE_MS
 from xinglin.base.units import MS_PER_MINUTE
@@ -28,7 +29,7 @@ PUBLIC = (Column("subject", "主体", "subject"), Column("holder", "持有方", 
           Column("claimed_at", "认领于", "claimed at"), Column("batches", "批次数", "batches"),
           Column("records", "病历记录数", "records"))
 CODE = (Column("code", "认领码", "one-time code"), Column("subject", "主体", "subject"),
-        Column("until", "有效至", "valid until"))
+        Column("until", "有效期至", "valid until"))
 CLAIMED = (Column("subject", "主体", "subject"), Column("holder", "持有方", "holder"), Column("label", "标签", "label"))
 
 
@@ -83,6 +84,9 @@ def code(ctx: typer.Context, subject: SubjectArgument) -> None:
     with call.opened() as home:
         found = names.subject(home, subject)
         holder = home.holder_of(found)
+        (_, row), = home.node.rows(subjects.SUBJECTS, found)
+        if row.claimed_ms != subjects.NOT_CLAIMED:
+            raise Failed(subjects.Refusal.SUBJECT_ALREADY_CLAIMED, found.hex())
         if claim_codes.tried_out(holder, found):
             call.warn("上一个认领码因多次输错而作废：若不是本人所为，说明有人知道这个主体标识。",
                       "the last code was voided by wrong tries: if they were not the patient's, somebody else knows "

@@ -1,6 +1,8 @@
 """The demo: a network of five organisations in one home, and the story that shows what it promises."""
 
 import json
+import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -35,7 +37,7 @@ def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lan
     started = time.monotonic()
     with ExitStack() as stack:
         path = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xinglin-demo-")))
-        story = found(path, data, time.time_ns() // 1_000_000)
+        story = found(path, data, time.time_ns() // 1_000_000, lang=lang)
         stack.callback(story.home.close)
         if not as_json:
             _print(_intro(story, lang))
@@ -79,7 +81,8 @@ def _print(text: str) -> None:
 
 
 def _colour(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if sys.stdout.isatty() else text
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 
 
 def _intro(story: Story, lang: str) -> str:
@@ -102,15 +105,24 @@ def _told(step: Step, lang: str) -> str:
 def _end(story: Story, held: bool, transactions: int, seconds: float, lang: str) -> str:
     if lang == "zh":
         result = "全部成立" if held else "有一步不成立"
-        return (f"\n{result}：{story.patients} 位患者，{story.resources} 份资源，{transactions} 笔结果，"
-                f"{seconds:.1f} 秒")
+        return (f"\n{result}：{story.patients} 位患者，{story.resources:,} 份资源，{transactions} 个结果，"
+                f"用时 {seconds:.1f} 秒")
     result = "Every step held" if held else "A step did not hold"
-    return (f"\n{result}: {story.patients} patients, {story.resources} resources, {transactions} outcomes, "
+    return (f"\n{result}: {story.patients} patients, {story.resources:,} resources, {transactions} outcomes, "
             f"{seconds:.1f} s")
 
 
+def _exports(home: Path, lang: str) -> str:
+    """What a fresh shell needs: where the program is, when that is an environment of its own, and the home."""
+    found = [f"PATH={shlex.quote(str(Path(sys.prefix) / 'bin'))}:$PATH"] if sys.prefix != sys.base_prefix else []
+    found += [f"XINGLIN_HOME={shlex.quote(str(home.resolve()))}", f"XINGLIN_PASSPHRASE={PASSPHRASE}"]
+    if lang == "zh":
+        found.append("XINGLIN_LANG=zh")
+    return " ".join(("export", *found))
+
+
 def by_hand(home: Path, lang: str) -> str:
-    """The commands that repeat each step on this home; CODE and GRANT are for the reader to fill in."""
+    """The commands that repeat each step on this home, in any shell; CODE and GRANT are for the reader to fill in."""
     notes = json.loads((home / NOTES).read_text())
     subject, other = notes["subject"][:SHORT_ID], notes["other_subject"][:SHORT_ID]
 
@@ -119,19 +131,19 @@ def by_hand(home: Path, lang: str) -> str:
 
     def request(scope: str) -> str:
         return (f"xinglin access request --as {DOCTOR} --subject {subject} \\\n"
-                f"    --scope {scope} --purpose TREAT --reason visit")
+                f"    --scope {scope} --purpose TREAT --reason {'复诊' if lang == 'zh' else 'visit'}")
 
     mine = f"--wallet {WALLET} --subject {HARBOUR}"
     return "\n".join((
-        "", said("逐步手动重复：", "Repeat each step by hand:"),
-        f"export XINGLIN_HOME={home.resolve()} XINGLIN_PASSPHRASE={PASSPHRASE}",
+        "", said("在任何终端里逐步手动重复：", "Repeat each step by hand, in any terminal:"),
+        _exports(home, lang),
         "xinglin member list", f"xinglin subject list --as {HARBOUR}",
         said("1 再次导入：没有变化的会跳过，另一家医院的患者是新的",
              "1 import again: what has not changed is skipped, the other hospital's patients are new"),
-        f"xinglin record import {notes['data'] or '--sample'} --as {HARBOUR}",
-        said("2 认领另一位患者：在窗口领码，用钱包认领",
-             "2 claim another patient: a code at the counter, then the wallet"),
-        "xinglin key new --wallet $XINGLIN_HOME/wallets/second.wallet", f"xinglin subject code {other}",
+        f"xinglin record import {shlex.quote(notes['data']) if notes['data'] else '--sample'} --as {HARBOUR}",
+        said("2 认领另一位患者：在窗口领取认领码（填入 CODE），用钱包认领",
+             "2 claim another patient: a code at the counter (for CODE), then the wallet"),
+        "xinglin key new --wallet second", f"xinglin subject code {other}",
         f"xinglin subject claim {other} --wallet second --code CODE",
         said("3 医生请求：拒绝（退出码 4）", "3 the doctor asks: denied (exit 4)"), request("laboratory"),
         said("4 授权，再请求", "4 grant, then ask again"),
@@ -139,13 +151,14 @@ def by_hand(home: Path, lang: str) -> str:
         "    --scope laboratory --scope medications --purpose TREAT --days 30 --yes",
         f"{request('laboratory')} -o received",
         said("5 精神科文书：拒绝（退出码 4）", "5 the psychiatric note: denied (exit 4)"), request("DocumentReference"),
-        said("6 谁来看过，以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
+        said("6 谁请求过，以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
         f"xinglin access list {mine}", f"xinglin access prove {mine} -o history.proof", "xinglin verify history.proof",
-        said("7 撤回（GRANT 见列表）", "7 take it back (GRANT from the list)"),
+        said("7 撤回（GRANT 填列表中的授权）", "7 take it back (GRANT from the list)"),
         f"xinglin consent list --wallet {WALLET}", f"xinglin consent revoke GRANT --wallet {WALLET}",
         said("8 让日子过去", "8 let days pass"), "xinglin clock advance --days 31",
-        said("10 取一份回执，离线验证", "10 take a receipt and verify it offline"),
-        f"xinglin trace {notes['grant_tx']} -o receipt", "xinglin verify receipt",
+        said("10 取一份回执，离线验证；别人验证时用 net list 中的完整网络标识",
+             "10 take a receipt and verify it offline; others need the whole network id, from net list"),
+        f"xinglin trace {notes['grant_tx'][:SHORT_ID]} -o receipt", "xinglin verify receipt", "xinglin net list",
         said("11 没有给保险公司的授权", "11 no consent to the insurer"),
         f"xinglin consent absent --subject {subject} --to {INSURER} -o absent.proof", "xinglin verify absent.proof"))
 

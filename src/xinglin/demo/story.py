@@ -79,6 +79,7 @@ class Story:
 
     home: Home
     data: Path | None
+    lang: str = "en"               # of what she signs and the doctor states
     steps: list[Step] = field(default_factory=list)
     patients: int = 0
     resources: int = 0
@@ -121,7 +122,10 @@ class Story:
     def ask(self, scope: tuple[ScopeItem, ...]) -> asking.Asked:
         account, key = KeyFile.open(self.doctor.key_file)
         return asking.ask(self.home.node, self.home.peer(self.at_harbour), self.at_harbour, account, key,
-                          purpose="TREAT", scope=scope, reason="follow-up visit")
+                          purpose="TREAT", scope=scope, reason=self.words("随访", "follow-up visit"))
+
+    def words(self, zh: str, en: str) -> str:
+        return zh if self.lang == "zh" else en
 
 
 def check(holds: bool, what: str) -> None:
@@ -170,8 +174,8 @@ def import_records(story: Story) -> Held:
     refused(lambda: patient.grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN),
                                   scope=SCOPE, purposes=("TREAT",), hours=24, labels=(), wording="-", language="en"),
             HolderCode.NOT_SIGNED)
-    return Held(f"{story.patients} 位患者，{story.resources} 份资源",
-                f"{story.patients} patients, {story.resources} resources", tx)
+    return Held(f"{story.patients} 位患者，{story.resources:,} 份资源",
+                f"{story.patients} patients, {story.resources:,} resources", tx)
 
 
 def claim(story: Story) -> Held:
@@ -199,15 +203,17 @@ def ask_and_be_denied(story: Story) -> Held:
     entries = story.patient().history(story.home.door(story.at_harbour), story.at_harbour).entries
     check([entry.number for entry in entries if isinstance(entry, access.Requested)] == [asked.number],
           "the denial is in her history")
-    return Held(f"第 {asked.number} 条", f"entry number {asked.number}", asked.tx)
+    return Held(f"访问记录第 {asked.number} 条", f"entry number {asked.number}", asked.tx)
 
 
 def grant_and_read(story: Story) -> Held:
     patient = story.patient()
     story.grant_id, sent = patient.grant(
         story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN), scope=SCOPE, purposes=("TREAT",),
-        hours=30 * 24, labels=(), language="en", roles=(members.Role.PHYSICIAN,),
-        wording="Xinglin People's Hospital may read my laboratory results and medications, for treatment, 30 days.")
+        hours=30 * 24, labels=(), language=story.lang, roles=(members.Role.PHYSICIAN,),
+        wording=story.words(
+            "杏林人民医院可以查看我的化验结果和用药，用于治疗，为期 30 天。",
+            "Xinglin People's Hospital may read my laboratory results and medications, for treatment, 30 days."))
     story.receipt = sent.receipt
     asked = story.ask(SCOPE)
     check(asked.permitted and asking.available(story.home.node, story.home.peer(story.at_harbour), asked), "permitted")
@@ -261,14 +267,15 @@ def revoke(story: Story) -> Held:
         refused(partial(asking.fetch, node, peer, under_way, page), HolderCode.NOT_AVAILABLE)
     asked = story.ask(SCOPE)
     check(asked.denied == consent.Refusal.GRANT_NOT_FOUND.value, "the next request is denied")
-    return Held(f"{pages} 页中已读 1 页；之后一页也读不到",
+    return Held(f"共 {pages} 页，撤回前读了 1 页，之后一页也读不到",
                 f"page 1 of {pages} had been read; no further one", sent.tx_id)
 
 
 def run_out(story: Story) -> Held:
     node = story.home.node
     story.patient().grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN), scope=SCOPE,
-                          purposes=("TREAT",), hours=24, labels=(), language="en", wording="For one day.")
+                          purposes=("TREAT",), hours=24, labels=(), language=story.lang,
+                          wording=story.words("为期一天。", "For one day."))
     check(story.ask(SCOPE).permitted, "permitted while it lasts")
     node.advance(25 * MS_PER_HOUR)
     check(story.ask(SCOPE).denied != 0, "denied when it has run out")
@@ -276,7 +283,7 @@ def run_out(story: Story) -> Held:
     check(len(found) == 1, "the timer left one outcome")
     verdict = verify_file(node.receipt_at(found[0].height, found[0].index), story.home.network, node.modules)
     check(verdict.facts["timer"] == "consent/grants", "with a receipt of its own")
-    return Held(f"高度 {found[0].height} 的到期结果", f"the timer's outcome at height {found[0].height}")
+    return Held(f"到期结果记在高度 {found[0].height}", f"the timer's outcome at height {found[0].height}")
 
 
 def search_for_people(story: Story) -> Held:
@@ -289,8 +296,8 @@ def search_for_people(story: Story) -> Held:
         hits = leak.search(searched, strings)
         size = sum(file.stat().st_size for file in searched)
     check(not hits, f"{len(hits)} hits, the first in {hits[0].file.name} as {hits[0].spelling}" if hits else "")
-    return Held(f"{len(strings)} 个字符串、三种写法，{len(searched)} 个文件、{size:,} 字节：0 处",
-                f"{len(strings)} strings in three spellings, {len(searched)} files, {size:,} bytes: 0 hits")
+    return Held(f"{len(strings):,} 个字符串各三种写法，{len(searched)} 个文件共 {size:,} 字节：找到 0 处",
+                f"{len(strings):,} strings in three spellings, {len(searched)} files, {size:,} bytes: 0 hits")
 
 
 def _outside_the_vaults(home: Home) -> list[Path]:
@@ -318,7 +325,7 @@ def verify_the_receipt(story: Story) -> Held:
             check(code == (0 if sample == "good" else 5), f"{sample}: exit {code} {words}")
             reasons.append(words)
     check(len(set(reasons)) == len(reasons), "each reason is its own")
-    return Held("完好的通过；改动、截断、别的网络的各有各的原因",
+    return Held("完好的通过；改动的、截断的、别的网络的不通过，原因各不相同",
                 "good passes; changed, cut and foreign fail, each with its reason")
 
 
@@ -348,14 +355,14 @@ ORDER: tuple[tuple[str, Callable[[Story], Held]], ...] = (
     ("no-personal-data", search_for_people), ("receipt", verify_the_receipt), ("absence", prove_absence))
 
 
-def found(path: Path, data: Path | None, started_ms: int, hash_suite: str = "sha-256") -> Story:
+def found(path: Path, data: Path | None, started_ms: int, hash_suite: str = "sha-256", lang: str = "en") -> Story:
     """The network, its people, and an empty wallet."""
     home = Home.create(path, "demo", ORGANISATIONS, simulated=True, started_ms=started_ms, hash_suite=hash_suite)
     home.enrol_staff(home.organisation(XINGLIN), DOCTOR, DOCTOR_NAME, members.Role.PHYSICIAN)
     home.enrol_staff(home.organisation(PRACTICE), FAMILY_DOCTOR, FAMILY_DOCTOR_NAME, members.Role.PHYSICIAN)
-    (path / "wallets").mkdir(mode=0o700)
+    (path / "wallets").mkdir(mode=0o700, exist_ok=True)
     Wallet.create(path / "wallets" / f"{WALLET}.wallet", PASSPHRASE, strength=Strength.INTERACTIVE)
-    return Story(home, data)
+    return Story(home, data, lang)
 
 
 def play(story: Story, tell: Callable[[Step], None]) -> bool:
