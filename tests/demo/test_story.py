@@ -4,19 +4,22 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from cli.command import Shell
+from xinglin.base import codec
 from xinglin.base.check import Failed
 from xinglin.demo import NOTES, by_hand, run, story
 from xinglin.demo.cast import PASSPHRASE, STEPS
 from xinglin.demo.story import Story
 from xinglin.holder.fhir import Source, json_text, read_sample
 from xinglin.home import Home
-from xinglin.modules.decision import ScopeItem
+from xinglin.modules.decision import ConsentBody, RequestBody, ScopeItem
 
 STARTED_MS = 1_790_000_000_000
 COLUMNS = 100
@@ -89,6 +92,31 @@ def test_every_command_that_the_demo_prints_does_what_it_says(shell: Shell) -> N
             blanks["CODE"] = done.json["code"]
         if words[:2] == ["consent", "list"]:
             blanks["GRANT"] = next(one["grant"] for one in done.json if one["status"] == "live")
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix or not (Path(sys.prefix) / "bin" / "xinglin").exists(),
+                    reason="xinglin is not installed in an environment of its own")
+@pytest.mark.parametrize(("lang", "has"), [("en", "Harbour General"), ("zh", "海港综合医院")])
+def test_the_printed_commands_work_from_a_fresh_shell(shell: Shell, lang: str, has: str) -> None:
+    lines = by_hand(shell.home, lang).splitlines()
+    at = lines.index("xinglin member list")
+    done = subprocess.run(["sh", "-ec", "\n".join(lines[:at + 1])], cwd=shell.folder, capture_output=True, text=True,
+                          check=False, env={"HOME": str(shell.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
+    assert done.returncode == 0 and has in done.stdout, done.stderr
+
+
+def test_a_chinese_demo_states_and_signs_in_chinese(tmp_path: Path) -> None:
+    found = story.found(tmp_path / "home", None, STARTED_MS, lang="zh")
+    try:
+        story.import_records(found)
+        story.claim(found)
+        story.grant_and_read(found)
+        words = found.patient().history(found.home.door(found.at_harbour), found.at_harbour).words
+        stated = [codec.decode(one.request.body, RequestBody).reason for one in words if one.request]
+        signed = [codec.decode(one.body, ConsentBody) for one in found.patient().wallet.grants]
+    finally:
+        found.home.close()
+    assert stated == ["随访"] and [one.language for one in signed if "化验结果" in one.wording] == ["zh"]
 
 
 def test_a_patient_of_two_hospitals_is_offered_them_by_her_own_labels(shell: Shell) -> None:
