@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def test_every_page_with_commands_is_among_those_that_run() -> None:
     marked = {path.relative_to(ROOT).as_posix() for path in committed()
               if path.suffix == ".md" and "<!-- runs:" in text_of(path)}
     assert marked == {*TWINS, *TWINS.values()}
+
+
+def test_whoever_installs_the_package_as_the_readme_says_gets_every_file_of_it() -> None:
+    packed = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]["setuptools"]["package-data"]["xinglin"]
+    given = {file for pattern in packed for file in SOURCE.glob(pattern.replace("**", "**/*"))}
+    needed = {path for path in committed() if path.is_relative_to(SOURCE) and path.suffix != ".py"}
+    assert len(needed) > 5 and needed <= given
 
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
