@@ -54,7 +54,7 @@ def test_what_the_system_says_of_a_file_is_chinese_behind_its_name(number: int) 
 
 @pytest.mark.parametrize(("english", "chinese"), [
     ("more than 1000 levels", "超过 1000 层"), ("line 3 entry 12", "第 3 行，entry 12"),
-    ("'many' is not a valid integer.", "'many' 不是整数"), ("12 h", "12 小时"),
+    ("Input should be less than or equal to 3660", "不能大于 3660"), ("12 h", "12 小时"),
     ("{0}: a-z 0-9 -, at most 40", "{0}：只用 a-z、0-9 和 -，最多 40 个字符")])
 def test_a_detail_keeps_its_names_and_numbers(english: str, chinese: str) -> None:
     assert details.said(english, "zh") == chinese

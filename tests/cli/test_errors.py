@@ -86,6 +86,8 @@ def test_a_wrong_line_is_a_usage_error_in_either_language(
 @pytest.mark.parametrize(("words", "has"), [
     (["consent", "list"], "缺少 '--wallet'"), (["record", "lst"], "没有命令"), (["trace"], "缺少"),
     (["version", "--nonsense"], "没有选项 --nonsense"), (["record", "list", "--as"], "需要一个值"),
+    (["trace", "a", "b", "c"], "多余的参数：b c）"), (["clock", "advance", "--days", "many"], "不能使用：应为整数"),
+    (["consent", "grant", "--days", "9999"], "不能大于 3660"), (["record", "lst"], "'lst'，是否指 'list'）"),
 ])
 def test_the_parser_too_speaks_chinese(words: list[str], has: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["--lang", "zh", *words]) == 2

@@ -256,7 +256,7 @@ def test_a_consent_runs_out_by_itself(shell: Shell, story: dict[str, Any]) -> No
     shell.ok("consent", "grant", "--wallet", "mei.wallet", "--to", "west", "--scope", "laboratory", "--purpose",
              "TREAT", "--hours", "2", "--yes")
     assert shell.run(*request(story["subject"])).code == 0
-    assert "1 timers ran" in shell.ok("clock", "advance", "--hours", "3").err
+    assert "timers that ran: 1." in shell.ok("clock", "advance", "--hours", "3").err
     assert shell.run(*request(story["subject"])).code == 4
     assert [one["status"] for one in shell.json("consent", "list", "--wallet", "mei.wallet")] == ["revoked", "expired"]
     over = shell.json("consent", "list", "--wallet", "mei.wallet")[1]["grant"]

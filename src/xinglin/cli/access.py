@@ -32,7 +32,7 @@ from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody
 
 app = typer.Typer(no_args_is_help=True)
 
-ANSWERED = (Column("number", "编号", "number"), Column("decision", "结果", "decision"),
+ANSWERED = (Column("number", "编号", "number"), Column("outcome", "结果", "outcome"),
             Column("records", "病历记录数", "records"), Column("files", "文件", "files"),
             Column("request_tx", "请求交易", "request"), Column("answer_tx", "答复交易", "answer"))
 LISTED = (Column("number", "编号", "no."), Column("at", "时间", "at"), Column("person", "请求者", "person"),
@@ -92,7 +92,8 @@ def _whole(text: str) -> bytes:
 def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received], out: Path | None) -> None:
     """NDJSON on stdout, or a file for each type and the two receipts in a folder. As one JSON object, both say the
     same of the answer."""
-    answer = {"number": asked.number, "decision": "permit", "records": len(records), "request_tx": asked.tx,
+    answer = {"number": asked.number, "decision": "permit",
+              "outcome": OUTCOMES["permitted"].in_(call.lang), "records": len(records), "request_tx": asked.tx,
               "answer_tx": asked.answer_tx}
     if out is None:
         if call.output is Output.JSON:
@@ -127,12 +128,12 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
         show.rows(call, LISTED, _listed(call, home, found, history))
         if call.output is Output.TABLE:
             height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
-            at = f"{Time(time_ms).local()} ({height})"
-            call.say(f"共 {len(history.entries)} 条，截至账本 {at}，一条不少；答复自成一条，与其请求同列一行。"
-                     "在系统之外抄录的副本不会出现在这里。证明：xinglin access prove",
-                     f"{len(history.entries)} entries, complete as of the ledger at {at}; an answer is an entry of "
-                     "its own and stands in the row of its request. Copies made outside the "
-                     "system do not show here. For a proof: xinglin access prove")
+            at = Time(time_ms).local()
+            call.say(f"共 {len(history.entries)} 条，截至 {at}（账本高度 {height}），一条不少；"
+                     "答复自成一条，与其请求同列一行。在系统之外抄录的副本不会出现在这里。证明：xinglin access prove",
+                     f"{len(history.entries)} entries, complete as of {at} (height {height} of the ledger); an answer "
+                     "is an entry of its own and stands in the row of its request. Copies made outside the system do "
+                     "not show here. For a proof: xinglin access prove")
 
 
 def _history(call: Call, home: Home, wallet: str, subject: str | None) -> tuple[SubjectId, History]:
@@ -184,7 +185,7 @@ def _outcome(call: Call, asked: access.Requested, answer: Event | None, words: d
     if asked.denied:
         name = "denied"
         refusal = words_of(asked.denied, call.lang)
-        because = refusal.what if refusal else ""
+        because = refusal.what.rstrip(".。") if refusal else ""
     elif isinstance(answer, access.Answered):
         name = "permitted" if answer.decision is access.Decision.PERMIT else "denied"
         cause = _cause(words[answer.number].inputs)

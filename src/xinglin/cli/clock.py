@@ -14,7 +14,7 @@ from xinglin.home import Home
 
 app = typer.Typer(no_args_is_help=True)
 
-CLOCK = (Column("now", "现在", "now"), Column("simulated", "模拟", "simulated"), Column("height", "高度", "height"),
+CLOCK = (Column("now", "现在", "now"), Column("simulated", "模拟时间", "simulated"), Column("height", "高度", "height"),
          Column("last_block", "最近区块", "last block"), Column("network", "网络", "network"),
          Column("network_id", "网络标识", "network id"))
 
@@ -38,7 +38,7 @@ def advance(ctx: typer.Context, days: Annotated[int, Option("--days", metavar="N
         before = home.node.read(lambda ctx: ctx.height)
         home.node.advance(by_ms)
         ran = sum(outcomes for _, _, outcomes in home.node.blocks(before + 1))
-        call.say(f"时间已推进，{ran} 项到期事项已执行。", f"Time has passed; {ran} timers ran.")
+        call.say(f"时间已推进，{ran} 项到期事项已执行。", f"Time has passed; timers that ran: {ran}.")
         _told(call, home)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from xinglin.base.check import Failed
 from xinglin.base.units import MS_PER_SECOND
-from xinglin.cli import show
+from xinglin.cli import details, show
 from xinglin.cli.call import Call
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
@@ -90,7 +90,7 @@ def _home(call: Call) -> Iterator[Finding]:
         return
     with home:
         height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
-        yield Finding(OK, "ledger", f"{home.node.chain}, {call.words('高度', 'height')} {height}")
+        yield Finding(OK, "ledger", home.node.chain + call.words(f"，高度 {height}", f", height {height}"))
         yield _clock(call, home, time_ms)
         yield from _pinned(call, home)
         for organisation in home.organisations():
@@ -134,5 +134,7 @@ def _vault(call: Call, home: Home, organisation: Organisation) -> Finding:
 def _failed(call: Call, check: str, error: Failed, state: str) -> Finding:
     words = words_of(error.code.value, call.lang)
     what = words.what if words else str(error)
-    return Finding(state, check, f"{error.code.shown} {what}" + (f" ({error.detail})" if error.detail else ""),
-                   words.fix if words else "")
+    detail = details.said(error.detail, call.lang)
+    if detail:
+        what += call.words(f"（{detail}）", f" ({detail})")
+    return Finding(state, check, f"{error.code.shown} {what}", words.fix if words else "")

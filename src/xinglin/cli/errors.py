@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from typing import Any
 
 from typer import TyperException
@@ -75,6 +76,6 @@ def _usage(error: Any, lang: Lang) -> str:
     kinds = {"MissingParameter": f"缺少 {about}", "NoSuchOption": f"没有选项 {about}",
              "BadOptionUsage": f"选项 {about} 需要一个值", "BadArgumentUsage": "参数数量不对",
              "BadParameter": f"{about} 的值不能使用：{details.said(str(getattr(error, 'message', '')), lang)}"}
+    message = re.sub(r"Got unexpected extra argument\S* \((.*)\)", r"多余的参数：\1", message)
     return kinds.get(type(error).__name__, message.replace("No such command", "没有命令").replace(
-        "Missing command.", "缺少命令").replace("Did you mean", "是否指").replace(
-        "Got unexpected extra argument", "多余的参数"))
+        "Missing command.", "缺少命令").replace(". Did you mean", "，是否指").rstrip(".?"))

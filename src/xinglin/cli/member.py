@@ -129,6 +129,8 @@ def _named(home: Home, text: str) -> MemberId:
     try:
         return home.organisation(text).member
     except NotFound:
+        if not names.HEX.issuperset(text.strip().lower()):
+            raise
         return names.the_one(text, (key[0] for key, _ in home.node.rows(members.MEMBERS)),
                              HomeCode.ORGANISATION_NOT_FOUND)
 

@@ -85,7 +85,7 @@ def _told(verdict: Verdict, lang: Lang) -> list[str]:
         verdict, lang)
     limits = [*limits, *_always(verdict, lang)]
     return [head, "证明了：" if zh else "It proves:", *(f"  · {line}" for line in proves),
-            "没有证明：" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
+            "不能证明：" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
 
 
 def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:

@@ -1,7 +1,9 @@
 """`xinglin record`: take in FHIR, and look at one's own records and what the ledger says of them."""
 
+import errno
 import itertools
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +57,8 @@ def import_(ctx: typer.Context, as_: As, folder: Annotated[Path | None, Argument
     if (folder is None) == (not sample):
         raise Usage(CliCode.SAY_WHICH, "DIR | --sample")
     if folder is not None and not folder.is_dir():
-        raise Usage(CliCode.FILE_NOT_READ, str(folder))
+        reason = os.strerror(errno.ENOTDIR if folder.exists() else errno.ENOENT)
+        raise Usage(CliCode.FILE_NOT_READ, f"{folder}: {reason}")
     passed_over = [] if folder is None else _not_fhir_files(folder)
     if passed_over:
         named = call.words("、", ", ").join(passed_over[:PASSED_OVER_NAMED])
@@ -93,8 +96,10 @@ def _take_in(call: Call, holder: Holder, items: Iterable[Source | Problem], sour
              same_person: Collection[str]) -> imports.Report:
     with Progress(not call.quiet and call.output is not Output.JSON) as line:
         def counted() -> Iterator[Source | Problem]:
-            for number, item in enumerate(items, 1):
-                line.tell(call.words(f"已读取 {number:,} 份资源", f"{number:,} resources read"))
+            read = 0
+            for item in items:
+                read += isinstance(item, Source)
+                line.tell(call.words(f"已读取 {read:,} 份资源", f"{read:,} resources read"))
                 yield item
 
         return imports.take_in(
