@@ -273,12 +273,15 @@ def test_members_admit_and_suspend_each_other(shell: Shell, story: dict[str, Any
     shell.ok("member", "vote", "lab", "admit", "--by", "west")
     assert "Carried" in shell.ok("member", "vote", "lab", "admit", "--by", "cover").err
     shell.ok("member", "enrol-staff", "lab", "wu", "--name", "Wu", "--role", "NURSE", "--no-passphrase")
+    shell.ok("member", "suspend", "west", "--by", "cover")
     shell.ok("member", "suspend", "cover", "--by", "east")
     shell.ok("member", "vote", "cover", "suspend", "--by", "west")
     shell.ok("member", "vote", "cover", "suspend", "--by", "lab")
     states = {one["slug"]: one["status"] for one in shell.json("member", "list")}
     assert states == {"east": "active", "west": "active", "lab": "active", "cover": "suspended"}
     assert "XL-0011" in shell.run("member", "suspend", "east", "--by", "cover").err
+    (motion,) = shell.json("member", "motions")      # opened by who is suspended now: no vote stands
+    assert (motion["motion"], motion["votes"], motion["needed"], len(motion["voters"])) == ("suspend", 0, 3, 1)
     shell.ok("member", "end-staff", "wu", "--yes")
     assert shell.json("member", "show", "lab")["people"][0]["active"] is False
 

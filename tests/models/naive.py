@@ -180,15 +180,23 @@ class Naive:
         self._must_be_active(voter)
         if (member, motion) not in self.motions:
             raise No(103)
-        if voter in self.motions[member, motion]:
-            raise No(105)
+        voters = self.motions[member, motion]
+        if voter in voters:
+            if not self._carried(voters):
+                raise No(105)
+        else:
+            voters = [*voters, voter]
         if motion == 1 and self._how_many() == 1:
             raise No(110)
-        return self._counted(member, motion, [*self.motions[member, motion], voter])
+        return self._counted(member, motion, voters)
+
+    def _carried(self, voters: list[bytes]) -> bool:
+        votes = len([one for one in voters if self.active(one)])
+        return votes / self._how_many() > 2 / 3 and votes * 3 != self._how_many() * 2
 
     def _counted(self, member: bytes, motion: int, voters: list[bytes]) -> Said:
         votes = len([one for one in voters if self.active(one)])
-        carried = votes / self._how_many() > 2 / 3 and votes * 3 != self._how_many() * 2
+        carried = self._carried(voters)
         self.motions[member, motion] = voters
         if carried:
             del self.motions[member, motion]

@@ -153,9 +153,11 @@ def motions(ctx: typer.Context) -> None:
     call = Call.of(ctx)
     with call.opened() as home:
         directory = names.Directory(home, call.lang)
-        tally = home.node.rows(members.TALLY)
-        active = tally[0][1].active if tally else 0
+        (((), tally),) = home.node.rows(members.TALLY)
+        found = home.node.rows(members.MOTIONS)
+        standing = home.node.read(lambda ctx: [members.standing(ctx, row) for _, row in found])
         show.rows(call, MOTIONS, [
-            {"title": directory.member(key[0]), "motion": members.Motion(key[1]), "votes": len(row.voters),
-             "needed": 2 * active // 3 + 1, "voters": [directory.member(one) for one in row.voters], "member": key[0]}
-            for key, row in home.node.rows(members.MOTIONS)])
+            {"title": directory.member(member), "motion": members.Motion(motion), "votes": votes,
+             "needed": 2 * tally.active // 3 + 1, "voters": [directory.member(one) for one in row.voters],
+             "member": member}
+            for ((member, motion), row), votes in zip(found, standing, strict=True)])
