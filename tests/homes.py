@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec import structs
 
+from memory_ledger import MemoryLedger
 from worlds import STARTED_MS, World
 from xinglin.base.check import Failed
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.genesis import network_id
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Message
 from xinglin.kernel.tx import Reader
 from xinglin.node import Node

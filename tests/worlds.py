@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from memory_ledger import MemoryLedger
 from xinglin.base import codec, crypto, note, sparse
 from xinglin.base.check import SignatureInvalid
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
@@ -20,7 +21,7 @@ from xinglin.base.note import Checkpoint
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.kernel.accounts import Custody
 from xinglin.kernel.codes import KernelCode
-from xinglin.kernel.executor import KERNEL_TABLES, Applied, Outcome
+from xinglin.kernel.executor import KERNEL, Applied, Outcome
 from xinglin.kernel.genesis import (
     CheckpointKey,
     Founder,
@@ -30,9 +31,7 @@ from xinglin.kernel.genesis import (
     chain_id,
     network_id,
 )
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Event, Message, Module, ModuleSet, Table
-from xinglin.kernel.outcome import KERNEL_EVENTS
 from xinglin.kernel.receipt import InHistory, Receipt, StateProof, origin
 from xinglin.kernel.state import Reading
 from xinglin.kernel.tx import (
@@ -103,7 +102,7 @@ class World:
                  suites: Mapping[str, SignatureSuite] = NO_SUITES, units_per_second: int = 1_000_000,
                  answer_ms: int = 60_000):
         keys = {name: key_named(name, suites.get(name, ED25519)) for name in founders}
-        self.modules = ModuleSet(modules, KERNEL_TABLES, KERNEL_EVENTS)
+        self.modules = ModuleSet(modules, KERNEL)
         self.hashes = SHA256
         self.keys: dict[bytes, Signing] = {named(name): key for name, key in keys.items()}
         self.manifest = Manifest(
@@ -233,7 +232,7 @@ class World:
 
     def domain_rows(self) -> dict[bytes, bytes]:
         """All rows but what the kernel keeps of every executed transaction, refused ones too."""
-        kept = tuple(table.store_prefix for table in KERNEL_TABLES if table.name != "kernel/accounts")
+        kept = tuple(table.store_prefix for table in KERNEL.tables if table.name != "kernel/accounts")
         return {at: row for at, row in self.ledger.rows.items() if not at.startswith(kept)}
 
     @property

@@ -334,7 +334,7 @@ def test_a_frontier_whose_peaks_do_not_fit_its_size_is_refused(size: int, peaks:
 
 
 def test_the_frontier_row_is_of_whitelisted_types() -> None:
-    codec.check_type(FrontierRow)
+    codec.form(FrontierRow)
 
 
 # -- transparency-dev/merkle

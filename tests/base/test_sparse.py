@@ -179,7 +179,7 @@ def test_a_root_or_path_of_another_length_is_refused() -> None:
 
 
 def test_a_proof_has_one_encoding_and_no_room_for_more() -> None:
-    codec.check_type(StateProof)
+    codec.form(StateProof)
     leaves = {bytes((n,)) * 32: H(bytes((n,))) for n in range(9)}
     for path in (bytes(32), b"\xee" * 32, b"\x01" + bytes(31)):
         proof = prove(SHA256, leaves, path)

@@ -298,7 +298,7 @@ def test_an_entry_out_of_bounds_is_refused_and_leaves_the_wallet_as_it_was(
 
 def test_the_wallet_s_types_can_be_encoded_in_one_way_only() -> None:
     for type_ in (WalletContent, Envelope, KeyContent):
-        codec.check_type(type_)
+        codec.form(type_)
 
 
 def test_every_cut_and_twenty_thousand_hostile_files_are_refused_with_a_code(

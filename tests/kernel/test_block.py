@@ -271,13 +271,23 @@ def test_the_lane_counts_each_message_for_its_own_subject() -> None:
     world = World().furnished()
     world.do(world.revoke("mei", "B", "g1"), world.revoke("li", "B", "g1"), world.revoke("mei", "B", "g2"))
     day = world.time_ms // 86_400_000
-    assert [world.row(quota.LANE, named(name), day).count for name in ("mei", "li")] == [2, 1]
+    assert [world.row(quota.LANE, named(name)) for name in ("mei", "li")] == [
+        quota.LaneRow(day=day, count=2), quota.LaneRow(day=day, count=1)]
+
+
+def test_a_subject_has_one_lane_row_however_many_days_it_takes_something_back() -> None:
+    world = World().furnished()
+    for day in range(3):
+        world.do(world.revoke("mei", "B", "g1"), after_ms=86_400_000)
+        world.do(world.revoke("mei", "B", "g1"))
+        assert world.ledger.all_rows(quota.LANE) == {
+            (named("mei"),): quota.LaneRow(day=world.time_ms // 86_400_000, count=2)}, day
 
 
 def test_the_lane_is_for_subjects_and_others_pay() -> None:
     world = World().furnished()
     world.do(world.revoke("B.doctor", "B", "g1"))
-    assert world.row(quota.LANE, named("B.doctor"), world.time_ms // 86_400_000) is None
+    assert world.row(quota.LANE, named("B.doctor")) is None
     assert world.row(quota.QUOTA).used[0].payer == named("B")
 
 

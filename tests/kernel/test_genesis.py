@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from memory_ledger import MemoryLedger
 from odd_keys import MixedOrderKey, PortalKey
 from worlds import World, key_named, named
 from xinglin.base import codec
@@ -12,7 +13,6 @@ from xinglin.base.check import NotUnderstood, NotVerified
 from xinglin.base.crypto import SM3, SignatureSuite
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import CheckpointKey, Founder, Manifest, chain_id, network_id
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.modules import members
 
 MANIFEST = World().manifest

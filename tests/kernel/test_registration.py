@@ -1,26 +1,29 @@
 """A wrong declaration of a module, table, message or event stops at `ModuleSet`, before any network runs on it."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import msgspec
 import pytest
 from msgspec import Meta
 
-from xinglin.base import codec
+from xinglin.base import codec, limits
 from xinglin.base.crypto import SHA256, SignatureSuite
 from xinglin.base.ids import Hash, Id
 from xinglin.base.units import U8, Count, Millis
-from xinglin.kernel.executor import KERNEL_TABLES
+from xinglin.kernel.executor import KERNEL
 from xinglin.kernel.genesis import PublicKey
 from xinglin.kernel.module import (
     Code,
     Event,
     Inner,
     Introduces,
+    Kernel,
     Message,
     Module,
     ModuleSet,
@@ -28,7 +31,6 @@ from xinglin.kernel.module import (
     Table,
     refuse,
 )
-from xinglin.kernel.outcome import KERNEL_EVENTS
 from xinglin.modules import MODULES, module_set
 
 
@@ -65,8 +67,8 @@ def timer(ctx: Any, key: Any, row: Any) -> Event:
     refuse(Refusal.NOT_TODAY)
 
 
-GOOD = Module(name="sample", codes=Refusal, tables=(KEPT,), rules={Do: rule}, signed_by={Do: "who"}, events=(Done,),
-              introduces={Do: Introduces(account="who", suite="suite", key="key")}, unsponsored=(Do,),
+GOOD = Module(name="sample", version=1, codes=Refusal, tables=(KEPT,), rules={Do: rule}, signed_by={Do: "who"},
+              events=(Done,), introduces={Do: Introduces(account="who", suite="suite", key="key")}, unsponsored=(Do,),
               long_window=(Do,), timers={KEPT: timer})
 
 
@@ -80,8 +82,8 @@ def saying(message: type[Message]) -> Module:
     return replace(GOOD, rules={**GOOD.rules, message: rule}, signed_by={**GOOD.signed_by, message: "who"})
 
 
-def check(*modules: Module) -> ModuleSet:
-    return ModuleSet((*MODULES, *modules), KERNEL_TABLES, KERNEL_EVENTS)
+def check(*modules: Module, kernel: Kernel = KERNEL) -> ModuleSet:
+    return ModuleSet((*MODULES, *modules), kernel)
 
 
 def test_a_right_declaration_passes() -> None:
@@ -286,13 +288,123 @@ def test_no_value_is_longer_than_its_type_says() -> None:
 
     full = Full(small=255, large=-(2**63), text="\U0001f98a" * 10, data=bytes(300), many=(bytes(16),) * 20,
                 pair=(True, 2**32 - 1), maybe=bytes(16))
-    assert 0.8 * codec.check_type(Full) < len(codec.encode(full)) <= codec.check_type(Full)
+    assert 0.8 * codec.form(Full).longest < len(codec.encode(full)) <= codec.form(Full).longest
     assert codec.decode(codec.encode(full), Full) == full
 
 
-def test_the_hash_of_a_module_set_names_its_tags_tables_and_codes() -> None:
-    renamed = Table("sample/other", key=(Id,), value=Kept, due=lambda row: row.due_ms)
-    sets = [module_set(), check(GOOD), check(replace(GOOD, codes=Renumbered)),
-            check(replace(GOOD, tables=(renamed,), timers={renamed: timer})), check(replace(GOOD, events=()))]
-    assert len({one.hash(SHA256) for one in sets}) == len(sets)
-    assert module_set().hash(SHA256) == module_set().hash(SHA256)
+class OneMore(Event, tag="sample.one_more/1"):
+    who: Id
+
+
+class KeptLonger(Row):
+    due_ms: Millis
+    until_ms: Millis
+
+
+class Named(Row):
+    at_ms: Millis
+
+
+class Coded(Row):
+    due_ms: U8
+
+
+def storing(name: str = "sample/kept", key: tuple[Any, ...] = (Id,), value: Any = Kept, timed: bool = True) -> Module:
+    """The sample module with another table in its one's place."""
+    table: Table[Any] = Table(name, key=key, value=value, due=(lambda row: None) if timed else None)
+    return replace(GOOD, tables=(table,), timers={table: timer} if timed else {})
+
+
+def asking(kind: Any, field: str = "number") -> Module:
+    """The sample module with a message whose last field is another."""
+    said = type(Message)("Do", (Message,), {"__module__": __name__, "__annotations__": {
+        "who": Id, "suite": SignatureSuite, "key": PublicKey, field: kind}}, tag="sample.do/1")
+    return replace(GOOD, rules={said: rule}, signed_by={said: "who"}, unsponsored=(said,), long_window=(said,),
+                   introduces={said: GOOD.introduces[Do]})
+
+
+class Once(IntEnum):
+    NEVER, ONCE = range(2)
+
+
+class Often(IntEnum):
+    NEVER, ONCE, OFTEN = range(3)
+
+
+class Renamed(IntEnum):
+    NEVER, ALWAYS = range(2)
+
+
+OTHER_TABLE: Table[Any] = Table("kernel/lane", key=(Id,), value=Kept)
+CHANGED: dict[str, Callable[[], ModuleSet]] = {
+    "nothing": lambda: check(GOOD),
+    "no sample module": module_set,
+    "the order of modules": lambda: ModuleSet((GOOD, *MODULES), KERNEL),
+    "what rules do": lambda: check(replace(GOOD, version=2)),
+    "a code": lambda: check(replace(GOOD, codes=Renumbered)),
+    "one more event": lambda: check(replace(GOOD, events=(Done, OneMore))),
+    "a table's name": lambda: check(storing(name="sample/other")),
+    "the width of a key": lambda: check(storing(key=(Hash,))),
+    "a number as a key": lambda: check(storing(key=(Millis, Millis))),
+    "a longer row": lambda: check(storing(value=KeptLonger)),
+    "a row's field of another name": lambda: check(storing(value=Named)),
+    "a row's field of another bound": lambda: check(storing(value=Coded)),
+    "no timer": lambda: check(storing(timed=False)),
+    "a field's bound": lambda: check(asking(U8)),
+    "a field's name": lambda: check(asking(Count, "amount")),
+    "a field's kind": lambda: check(asking(bool)),
+    "a field that may be nil": lambda: check(asking(Count | None)),
+    "bytes up to 8": lambda: check(asking(Annotated[bytes, Meta(max_length=8)])),
+    "bytes up to 9": lambda: check(asking(Annotated[bytes, Meta(max_length=9)])),
+    "bytes of 1 to 9": lambda: check(asking(Annotated[bytes, Meta(min_length=1, max_length=9)])),
+    "text up to 9": lambda: check(asking(Annotated[str, Meta(max_length=9)])),
+    "text of a pattern": lambda: check(asking(Annotated[str, Meta(max_length=9, pattern="^a")])),
+    "a list up to 9": lambda: check(asking(Annotated[tuple[Count, ...], Meta(max_length=9)])),
+    "a list of 1 to 9": lambda: check(asking(Annotated[tuple[Count, ...], Meta(min_length=1, max_length=9)])),
+    "a pair": lambda: check(asking(tuple[Count, Count])),
+    "an enumeration": lambda: check(asking(Once)),
+    "an enumeration with one more": lambda: check(asking(Often)),
+    "an enumeration with another name": lambda: check(asking(Renamed)),
+    "who signs": lambda: check(replace(GOOD, signed_by={Do: ("who", "who")})),
+    "no key brought": lambda: check(replace(GOOD, introduces={})),
+    "sponsored": lambda: check(replace(GOOD, unsponsored=())),
+    "a short window": lambda: check(replace(GOOD, long_window=())),
+    "its price": lambda: check(replace(GOOD, units={Do: 2})),
+    "what the kernel does": lambda: check(GOOD, kernel=replace(KERNEL, version=2)),
+    "a kernel table less": lambda: check(GOOD, kernel=replace(KERNEL, tables=KERNEL.tables[:-1])),
+    "a kernel table of other rows": lambda: check(GOOD, kernel=replace(
+        KERNEL, tables=(*KERNEL.tables[:-1], OTHER_TABLE))),
+    "a kernel event less": lambda: check(GOOD, kernel=replace(KERNEL, events=KERNEL.events[:1])),
+    "another leaf": lambda: check(GOOD, kernel=replace(KERNEL, values={**KERNEL.values, "leaf": Kept})),
+    "a limit": lambda: check(GOOD, kernel=replace(KERNEL, limits={**KERNEL.limits, "GRANT_HOURS_MAX": 1})),
+}
+
+
+def test_the_hash_of_a_module_set_names_all_that_consensus_depends_on() -> None:
+    """Each change of a form, a table, a limit or a version alone makes another hash."""
+    hashes = {name: make().hash(SHA256) for name, make in CHANGED.items()}
+    same = {name: [other for other in hashes if hashes[other] == hashes[name]] for name in hashes}
+    assert {name: others for name, others in same.items() if len(others) > 1} == {}
+    assert check(asking(Count)).hash(SHA256) == hashes["nothing"], "the same form, said by another class"
+
+
+def test_the_lines_of_a_module_set_say_nothing_of_how_python_writes_a_type() -> None:
+    said = "\n".join(check(GOOD).lines())
+    assert not [word for word in ("<", "typing", "msgspec", "xinglin.base", "Annotated", "None", "NoneType")
+                if word in said.replace("</", "")]
+
+
+def test_the_hash_names_every_limit_that_a_rule_uses_and_no_other() -> None:
+    """Files that only read what came out may use others: whoever changes these changes no ledger."""
+    source = Path(limits.__file__).parent.parent
+    off_chain = {"kernel/receipt.py": {"PROOF_FILE_BYTES_MAX"},
+                 "modules/decision.py": {"BODY_BYTES_MAX", "WORDS_CHARS_MAX"}}
+    used: set[str] = set()
+    for room in ("kernel", "modules"):
+        for path in (source / room).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module == "xinglin.base.limits":
+                    used |= {one.name for one in node.names} - off_chain.get(f"{room}/{path.name}", set())
+    used.remove("OF_THE_RULES")
+    assert used == set(KERNEL.limits) and len(KERNEL.limits) == len(limits.OF_THE_RULES)
+    assert {name: getattr(limits, name) for name in used} == KERNEL.limits

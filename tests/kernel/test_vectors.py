@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from memory_ledger import MemoryLedger
+from models import golden_blocks
 from models.naive import packed, tagged
 from xinglin.base import codec, crypto, sparse
 from xinglin.base.check import NotUnderstood
 from xinglin.base.crypto import SHA256
 from xinglin.kernel.genesis import Manifest, chain_id, network_id
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.outcome import Leaf
 from xinglin.kernel.tx import Reader, prepare
 from xinglin.modules import module_set
 
 VECTORS = Path(__file__).resolve().parent.parent / "golden" / "vectors"
 ENCODING = json.loads((VECTORS / "encoding.json").read_text("utf-8"))
+LINES = json.loads((VECTORS / "modules.json").read_text("utf-8"))
 CHAIN = json.loads((VECTORS / "blocks.json").read_text("utf-8"))
 MODULES = module_set()
 KINDS: dict[str, Any] = {"xinglin.manifest/1": Manifest, "leaf": Leaf,
@@ -52,6 +54,15 @@ def test_bytes_that_are_no_value_are_refused_as_the_vector_says(case: dict[str, 
 
 def test_every_message_event_and_row_has_a_vector() -> None:
     assert {case["type"] for case in ENCODING["cases"]} == {*KINDS, "value"}
+
+
+def test_the_module_set_is_what_its_lines_say() -> None:
+    assert tagged("xinglin/modules/1", *[line.encode() for line in LINES["lines"]]).hex() == LINES["hash"]["sha-256"]
+    assert LINES == golden_blocks.modules()
+
+
+def test_the_vectors_of_blocks_are_made_as_they_say() -> None:
+    assert golden_blocks.blocks() == CHAIN
 
 
 def digest(data: bytes) -> bytes:

@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from memory_ledger import MemoryLedger
 from models.pair import Pair, play
 from xinglin.base import codec, crypto
 from xinglin.base.crypto import SignatureSuite
 from xinglin.kernel.genesis import Manifest, hash_suite, network_id
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import ModuleSet
 from xinglin.kernel.tx import Reader, prepare
 

@@ -10,7 +10,7 @@ from models.naive import Naive, Said
 from worlds import NO_SUITES, World, content, named
 from xinglin.base import codec
 from xinglin.base.crypto import SignatureSuite
-from xinglin.kernel.executor import KERNEL_TABLES
+from xinglin.kernel.executor import KERNEL
 from xinglin.kernel.module import Event, Message
 from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import access, consent, members
@@ -68,7 +68,7 @@ class Pair:
         """Rows, queries, invariants and the due index."""
         ledger, modules = self.world.ledger, self.world.modules
         rows = {table.name: {table.encode_key(key): plain(row) for key, row in ledger.all_rows(table).items()}
-                for table in modules.tables.values() if table not in KERNEL_TABLES}
+                for table in modules.tables.values() if table not in KERNEL.tables}
         assert rows == {name: {key: plain(row) for key, row in table.items()}
                         for name, table in self.naive.rows().items()}
         ctx = self.world.reading()

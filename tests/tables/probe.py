@@ -43,6 +43,7 @@ def retire(ctx: Context, msg: RetireKeys) -> Event:
 
 MODULE = Module(
     name="probe",
+    version=1,
     codes=Refusal,
     tables=(),
     rules={EnrolKey: enrol, RetireKeys: retire},

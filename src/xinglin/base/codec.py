@@ -5,7 +5,7 @@ tests/golden/vectors/encoding.json, not the library. Constructors do not validat
 """
 
 import functools
-from typing import Any, Literal, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_origin
 
 import msgspec
 from msgspec import inspect as types
@@ -79,50 +79,73 @@ def tag_of(struct: type[msgspec.Struct]) -> str:
     return tag
 
 
-@functools.cache
-def check_type(type_: Any) -> int:
-    """The most bytes that a value of `type_` can take, a close upper bound.
+class Form(NamedTuple):
+    """What there is to know of a type that may be signed, hashed or stored."""
 
-    Raises TypeError unless `type_` and all it holds come from the whitelist: bounded int, bytes and str of
-    bounded length, tuple, enum, bool, None, Struct. No float, dict, set, datetime, Raw, Ext or Any: dict
-    order and Raw survive the round trip, so only the type can stop them.
+    longest: int                  # the most bytes that a value of it can take, a close upper bound
+    layout: str                   # the same words for the same encodings, whatever Python says them (genesis.md)
+
+
+@functools.cache
+def form(type_: Any) -> Form:
+    """Raises TypeError unless `type_` and all it holds come from the whitelist.
+
+    Bounded int, bytes and str of bounded length, tuple, enum, bool, None, Struct. No float, dict, set, datetime,
+    Raw, Ext or Any: dict order and Raw survive the round trip, so only the type can stop them.
     """
     return _check(types.type_info(type_), repr(type_), ())
 
 
-def _check(info: types.Type, where: str, above: tuple[type, ...]) -> int:
+def _check(info: types.Type, where: str, above: tuple[type, ...]) -> Form:
     match info:
-        case types.IntType(ge=low, le=high) if low is not None and high is not None:
-            return INT_BYTES
-        case types.BytesType(max_length=longest) if longest is not None:
-            return HEAD_BYTES + longest
-        case types.StrType(max_length=longest) if longest is not None:
-            return HEAD_BYTES + 4 * longest
-        case types.BoolType() | types.NoneType():
-            return 1
+        case types.IntType(gt=None, ge=int(low), lt=None, le=int(high), multiple_of=None):
+            return Form(INT_BYTES, f"int {low}..{high}")
+        case types.BytesType(min_length=shortest, max_length=int(longest)):
+            return Form(HEAD_BYTES + longest, f"bytes {shortest or 0}..{longest}")
+        case types.StrType(min_length=shortest, max_length=int(longest), pattern=pattern):
+            return Form(HEAD_BYTES + 4 * longest,
+                        f"text {shortest or 0}..{longest}" + (f" /{pattern}/" if pattern else ""))
+        case types.BoolType():
+            return Form(1, "bool")
+        case types.NoneType():
+            return Form(1, "nil")
         case types.EnumType(cls=cls) if all([isinstance(one.value, int | str) for one in cls]):
-            return max([len(_encode(one.value)) for one in cls])
-        case types.LiteralType(values=values):
-            return max([len(_encode(one)) for one in values])
+            return Form(max([len(_encode(one.value)) for one in cls]),
+                        "enum " + " ".join([f"{one.name}={one.value}" for one in cls]))
         case types.TupleType(item_types=parts):
-            return HEAD_BYTES + sum([_check(part, where, above) for part in parts])
-        case types.VarTupleType(item_type=item, max_length=longest) if longest is not None:
-            return HEAD_BYTES + longest * _check(item, where, above)
+            inner = [_check(part, where, above) for part in parts]
+            return Form(HEAD_BYTES + sum([part.longest for part in inner]),
+                        f"({', '.join([part.layout for part in inner])})")
+        case types.VarTupleType(item_type=item, min_length=fewest, max_length=int(most)):
+            one = _check(item, where, above)
+            return Form(HEAD_BYTES + most * one.longest, f"[{fewest or 0}..{most} of {one.layout}]")
         case types.UnionType(types=parts):
-            return max([_check(part, where, above) for part in parts])
+            inner = [_check(part, where, above) for part in parts]
+            return Form(max([part.longest for part in inner]), " | ".join(sorted([part.layout for part in inner])))
         case types.StructType(cls=cls, fields=fields):
-            size = HEAD_BYTES + (0 if cls.__struct_config__.tag is None else len(_encode(tag_of(cls))))
-            if cls in above:
-                raise TypeError(f"{where}: recursive")
-            if not (cls.__struct_config__.array_like and cls.__struct_config__.forbid_unknown_fields):
-                raise TypeError(f"{where}: {cls.__name__} is not a base.codec.Struct")
-            for field in fields:
-                if not field.required:
-                    raise TypeError(f"{where}: {cls.__name__}.{field.name} has a default; a new field is a new tag")
-                size += _check(field.type, f"{cls.__name__}.{field.name}", (*above, cls))
-            return size
-        case _:
-            raise TypeError(f"{where}: {type(info).__name__} is not whitelisted or not bounded")
+            cls = get_origin(cls) or cls          # a generic one with what it holds
+            head = _head_of(cls, fields, where, above)
+            inner = [_check(field.type, f"{cls.__name__}.{field.name}", (*above, cls)) for field in fields]
+            said = [f"{field.name}: {part.layout}" for field, part in zip(fields, inner, strict=True)]
+            return Form(head.longest + sum([part.longest for part in inner]),
+                        "{" + ", ".join([*([head.layout] if head.layout else []), *said]) + "}")
+    raise TypeError(f"{where}: {type(info).__name__} is not whitelisted or not bounded")
 
 
-__all__ = ["Literal", "Struct", "check_type", "decode", "decode_by", "decoder", "encode", "tag_of"]
+def _head_of(cls: type[msgspec.Struct], fields: tuple[types.Field, ...], where: str,
+             above: tuple[type, ...]) -> Form:
+    """What stands before a struct's fields, if it is one of ours."""
+    config = cls.__struct_config__
+    if cls in above:
+        raise TypeError(f"{where}: recursive")
+    if not (config.array_like and config.forbid_unknown_fields):
+        raise TypeError(f"{where}: {cls.__name__} is not a base.codec.Struct")
+    for field in fields:
+        if not field.required:
+            raise TypeError(f"{where}: {cls.__name__}.{field.name} has a default; a new field is a new tag")
+    if config.tag is None:
+        return Form(HEAD_BYTES, "")
+    return Form(HEAD_BYTES + len(_encode(tag_of(cls))), f'"{tag_of(cls)}"')
+
+
+__all__ = ["Form", "Struct", "decode", "decode_by", "decoder", "encode", "form", "tag_of"]

@@ -64,6 +64,16 @@ PAGE_PARTS = 16                   # parts a page of a release
 TIP_AGE_MS_MAX = 10_000           # release needs a tip not older than this
 ANCHOR_MS = 60_000                # the read log is anchored at least this often while there are reads
 
+# What the rules of a ledger use, so that the hash of its module set names it (docs/spec/genesis.md).
+OF_THE_RULES = (
+    "TX_BYTES_MAX", "MESSAGES_PER_TX_MAX", "SIGNERS_PER_TX_MAX", "SIGNATURE_BYTES_MAX", "KEY_BYTES_MAX", "TX_WINDOW_MS",
+    "TX_LONG_WINDOW_MS", "TAG_CHARS_MAX", "KEYS_PER_ACCOUNT_MAX", "LANE_PER_SUBJECT_DAY_MAX", "MEMBERS_MAX",
+    "PAYERS_PER_BLOCK_MAX", "INVITED_PER_MEMBER_MAX", "TIMERS_PER_BLOCK_MAX", "EVENT_BYTES_MAX", "ROW_BYTES_MAX",
+    "NAME_CHARS_MAX", "FOUNDERS_MAX", "CHECKPOINT_KEYS_MAX", "PAGE_PARTS_MAX", "GRANTS_PER_ROW_MAX", "GRANT_HOURS_MAX",
+    "RECORDS_PER_BATCH_MAX", "REQUESTS_PER_DAY_MAX", "DENIED_PER_DAY_MAX", "REQUESTS_OPEN_MAX", "REQUEST_UNITS",
+    "PERMIT_MS_MAX",
+)
+
 # -- holder and vault
 BLOB_BYTES_MAX = 1024 * 1024 * 1024     # a segment is held in memory once, while it is written
 CELL_BYTES_MAX = 32 * 1024 * 1024       # a subject's sealed index: 20,000 resources are about 2 MB

@@ -18,7 +18,7 @@ from xinglin.base.units import MS_PER_DAY, MS_PER_SECOND
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.accounts import ACCOUNTS, AccountKind
-from xinglin.kernel.quota import LANE, QUOTA, cost
+from xinglin.kernel.quota import LANE, QUOTA, cost, lane_used
 from xinglin.kernel.tx import Tx, in_lane
 
 
@@ -84,8 +84,7 @@ class Budget:
         wanted = lane_messages(tx)
         for subject, count in wanted.items():
             if subject not in self._lanes:
-                row = self._ledger.row(LANE, LANE.encode_key((subject, self._day)))
-                self._lanes[subject] = row.count if row else 0
+                self._lanes[subject] = lane_used(self._ledger.row(LANE, LANE.encode_key((subject,))), self._day)
             if self._lanes[subject] + count > LANE_PER_SUBJECT_DAY_MAX:
                 return EngineCode.LANE_USED_UP
         for subject, count in wanted.items():

@@ -23,7 +23,7 @@ from xinglin.engine.signatures import hold
 from xinglin.kernel.accounts import ACCOUNTS, AccountKind, find_key
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Row, Table
-from xinglin.kernel.quota import LANE
+from xinglin.kernel.quota import LANE, lane_used
 from xinglin.kernel.tx import NotIncludable, Tx, in_lane, prepare
 
 R = TypeVar("R", bound=Row)
@@ -101,8 +101,8 @@ class Door:
     def _check_lane(self, tx: Tx) -> None:
         day = self._now_ms() // MS_PER_DAY
         for subject, count in lane_messages(tx).items():
-            row = self._stored.row(LANE, LANE.encode_key((subject, day)))
-            if count + (row.count if row else 0) > LANE_PER_SUBJECT_DAY_MAX:
+            used = lane_used(self._stored.row(LANE, LANE.encode_key((subject,))), day)
+            if count + used > LANE_PER_SUBJECT_DAY_MAX:
                 raise Busy(EngineCode.LANE_USED_UP)
 
     def _verify(self, tx: Tx) -> None:

@@ -7,20 +7,21 @@ block in which nothing came of anything changes nothing at all.
 from dataclasses import dataclass
 from typing import Any
 
-from xinglin.base import codec
+from xinglin.base import codec, limits
 from xinglin.base.check import InvariantBroken, NotVerified, Refused, invariant
 from xinglin.base.crypto import tagged
 from xinglin.base.history import Appended
 from xinglin.base.history import leaf_hash as history_leaf_hash
 from xinglin.base.ids import AccountId
-from xinglin.base.limits import EVENT_BYTES_MAX, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
+from xinglin.base.limits import EVENT_BYTES_MAX, OF_THE_RULES, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
 from xinglin.base.units import MS_PER_MINUTE, CodeNumber
 from xinglin.kernel import quota, replay
 from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import Manifest, check_manifest
-from xinglin.kernel.module import Event, ModuleSet, Table, refuse
+from xinglin.kernel.module import Event, Kernel, ModuleSet, Table, refuse
 from xinglin.kernel.outcome import (
+    KERNEL_EVENTS,
     NONE_FAILED,
     Closing,
     Envelope,
@@ -31,9 +32,16 @@ from xinglin.kernel.outcome import (
     events_hash,
 )
 from xinglin.kernel.state import Context, Overlay, State
-from xinglin.kernel.tx import Tx, in_lane
+from xinglin.kernel.tx import Body, Transaction, Tx, in_lane
 
-KERNEL_TABLES: tuple[Table[Any], ...] = (ACCOUNTS, replay.REPLAY, quota.QUOTA, quota.LANE)
+KERNEL = Kernel(
+    version=1,
+    tables=(ACCOUNTS, replay.REPLAY, quota.QUOTA, quota.LANE),
+    events=KERNEL_EVENTS,
+    # A body's messages are described one by one.
+    values={"transaction": Transaction, "body": Body[None], "leaf": Leaf, "closing": Closing, "manifest": Manifest},
+    limits={name: getattr(limits, name) for name in OF_THE_RULES},
+)
 
 
 @dataclass(slots=True)
@@ -233,7 +241,7 @@ class _Block:
         """Charge the first signer's payer, or each subject's own lane where no one may stand in the way."""
         if in_lane(tx, rows):
             for message, spec in zip(tx.messages, tx.specs, strict=True):
-                if not self.purse.use_lane(getattr(message, spec.signed_by[0]), self.ctx.block_day):
+                if not self.purse.use_lane(getattr(message, spec.signed_by[0])):
                     return KernelCode.LANE_EXHAUSTED
             return None
         payer = rows[0].payer if rows[0] is not None else b""

@@ -65,6 +65,12 @@ class Table(Generic[R]):
         self.store_prefix = b"s" + bytes([len(raw)]) + raw
         self.path_prefix = b"\x02" + bytes([len(raw)]) + raw + self.width.to_bytes(2, "big")
 
+    def layout(self) -> str:
+        """Name, key and row, as the hash of a module set takes them in."""
+        key = " ".join([f"u{8 * width}" if is_int else f"bytes{width}" for is_int, width in self._key_parts])
+        timed = "" if self.due is None else " timed"
+        return f"{self.name} [{key}]{timed} {codec.form(self.value).layout}"
+
     def encode_key(self, parts: tuple[Any, ...]) -> bytes:
         if self._all_bytes:
             key = b"".join(parts)
@@ -121,6 +127,7 @@ class Introduces:
 class Module:
     """A domain. `signed_by` has no default: it names, per message, the fields whose accounts must sign.
 
+    version      goes up when rules do something else with the same forms: a hash cannot see into a function
     units        what a message costs its payer, where that is more than 1
     found        (ctx, manifest) -> None, writes the module's rows of height 0
     unsponsored  messages that need no payer; counted per first signer and day
@@ -128,6 +135,7 @@ class Module:
     """
 
     name: str
+    version: int
     codes: type[Code]
     tables: tuple[Table[Any], ...]
     rules: Mapping[type[Message], Rule]
@@ -156,21 +164,37 @@ class MessageSpec:
     units: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """What every set of modules stands on, as far as its hash has to name it.
+
+    version  as a module's
+    values   what is signed or hashed besides messages, events and rows
+    limits   by name, those that the rules of any module use
+    """
+
+    version: int
+    tables: tuple[Table[Any], ...]
+    events: tuple[type[Event], ...]
+    values: Mapping[str, Any]
+    limits: Mapping[str, int]
+
+
 class ModuleSet:
     """The modules of one network, in order, checked. Two networks may run different sets."""
 
-    def __init__(self, modules: tuple[Module, ...], kernel_tables: tuple[Table[Any], ...],
-                 kernel_events: tuple[type[Event], ...]):
+    def __init__(self, modules: tuple[Module, ...], kernel: Kernel):
         self.modules = modules
+        self.kernel = kernel
         self.messages: dict[type[Message], MessageSpec] = {}
         self.tables: dict[str, Table[Any]] = {}
         self.owners: dict[str, str] = {}
         self.timers: dict[str, tuple[str, TimerRule]] = {}
         self.codes: dict[int, Code] = {code.value: code for code in KernelCode}
         self.event_types: dict[str, type[Event]] = {}
-        for table in kernel_tables:
+        for table in kernel.tables:
             self._add_table("kernel", table)
-        first = max([self._add_event("kernel", event) for event in kernel_events])
+        first = max([self._add_event("kernel", event) for event in kernel.events])
         others = [0]
         for module in modules:
             self._add(module)
@@ -213,7 +237,7 @@ class ModuleSet:
         tag = codec.tag_of(event)
         if not issubclass(event, Event) or not tag.startswith(owner + ".") or tag in self.event_types:
             raise TypeError(f"{tag} is taken or not an event of {owner}")
-        longest = codec.check_type(event)
+        longest = codec.form(event).longest
         if any([not _is_id(event, name) for name in event.about]):
             raise TypeError(f"{tag}: about must name fields that hold ids")
         self.event_types[tag] = event
@@ -222,28 +246,48 @@ class ModuleSet:
     def _add_table(self, owner: str, table: Table[Any]) -> None:
         if table.name in self.tables or not table.name.startswith(owner + "/"):
             raise TypeError(f"{table.name} is taken or not named after {owner}")
-        if not issubclass(table.value, Row) or codec.check_type(table.value) > ROW_BYTES_MAX:
+        if not issubclass(table.value, Row) or codec.form(table.value).longest > ROW_BYTES_MAX:
             raise TypeError(f"{table.name} holds Rows, none of which may take more than {ROW_BYTES_MAX} bytes")
         self.tables[table.name] = table
         self.owners[table.name] = owner
 
     def hash(self, hashes: HashSuite) -> bytes:
-        """H over every tag, table and code in order: what this set of modules can say and store."""
-        lines: list[bytes] = []
+        """H over `lines`: nodes that have it in common read the same bytes alike and store the same rows."""
+        return tagged(hashes, "xinglin/modules/1", *[line.encode() for line in self.lines()])
+
+    def lines(self) -> list[str]:
+        """All that consensus depends on, a fact a line, but for what a function does: that has a version."""
+        kernel = self.kernel
+        lines = [f"kernel {kernel.version}"]
+        lines += [f"limit {name}={value}" for name, value in sorted(kernel.limits.items())]
+        lines += [f"value {name} {codec.form(value).layout}" for name, value in kernel.values.items()]
+        lines += _declared(KernelCode, kernel.events, kernel.tables)
         for module in self.modules:
-            lines.append(module.name.encode())
-            lines.extend(codec.tag_of(message).encode() for message in module.rules)
-            lines.extend(codec.tag_of(event).encode() for event in module.events)
-            lines.extend(table.name.encode() for table in module.tables)
-            lines.extend(f"{code.value}={code.name}".encode() for code in module.codes)
-        return tagged(hashes, "xinglin/modules/1", *lines)
+            lines.append(f"module {module.name} {module.version}")
+            lines += [_line_of(message, self.messages[message]) for message in module.rules]
+            lines += _declared(module.codes, module.events, module.tables)
+        return lines
+
+
+def _declared(codes: type[Code], events: tuple[type[Event], ...], tables: tuple[Table[Any], ...]) -> list[str]:
+    return [*[f"code {code.value}={code.name}" for code in codes],
+            *[f"event {codec.form(event).layout}" for event in events],
+            *[f"table {table.layout()}" for table in tables]]
+
+
+def _line_of(message: type[Message], spec: MessageSpec) -> str:
+    brings = spec.introduces
+    return " ".join([
+        f"message {codec.form(message).layout}", f"signed_by={','.join(spec.signed_by)}", f"units={spec.units}",
+        *([f"introduces={brings.account},{brings.suite},{brings.key}"] if brings else []),
+        *(["unsponsored"] if spec.unsponsored else []), *(["long_window"] if spec.long_window else [])])
 
 
 def _spec_of(module: Module, message: type[Message], rule: Rule) -> MessageSpec:
     tag = codec.tag_of(message)
     if not issubclass(message, Message) or not tag.startswith(module.name + ".") or len(tag) > TAG_CHARS_MAX:
         raise TypeError(f"{tag} is not a message of {module.name}")
-    codec.check_type(message)
+    codec.form(message)
     signed_by = module.signed_by[message]
     fields = (signed_by,) if isinstance(signed_by, str) else signed_by
     if not fields or any([not _is_id(message, name) for name in fields]):
@@ -265,5 +309,5 @@ def _is_id(struct: type[Struct], name: str) -> bool:
     return False
 
 
-__all__ = ["Code", "Event", "Inner", "Introduces", "Message", "Module", "ModuleSet", "Row", "Table",
+__all__ = ["Code", "Event", "Inner", "Introduces", "Kernel", "Message", "Module", "ModuleSet", "Row", "Table",
            "refuse"]

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from xinglin.base.ids import MemberId, SubjectId
 from xinglin.base.limits import LANE_PER_SUBJECT_DAY_MAX, PAYERS_PER_BLOCK_MAX
-from xinglin.base.units import MS_PER_SECOND, U63, Count, Days, Units
+from xinglin.base.units import MS_PER_DAY, MS_PER_SECOND, U63, Count, Days, Units
 from xinglin.kernel.module import Inner, MessageSpec, Row, Table
 from xinglin.kernel.state import Overlay
 
@@ -26,16 +26,22 @@ class QuotaRow(Row):
 
 
 class LaneRow(Row):
+    day: Days                      # a new day overwrites the one before, so a subject has one row for ever
     count: Count
 
 
 QUOTA = Table("kernel/quota", key=(), value=QuotaRow)
-LANE = Table("kernel/lane", key=(SubjectId, Days), value=LaneRow)
+LANE = Table("kernel/lane", key=(SubjectId,), value=LaneRow)
 
 
 def cost(specs: tuple[MessageSpec, ...], tx_bytes: int) -> int:
     """Units of a transaction: those of its messages, one unless the module says more; one a kilobyte begun."""
     return sum([spec.units for spec in specs]) + (tx_bytes + 1023) // 1024
+
+
+def lane_used(row: LaneRow | None, day: int) -> int:
+    """How many unsponsored messages a subject's lane took on `day`."""
+    return row.count if row is not None and row.day == day else 0
 
 
 class Purse:
@@ -48,6 +54,7 @@ class Purse:
         row = overlay.get(QUOTA, b"")
         running = row is not None and row.second == self._second
         self._used = {one.payer: one.units for one in row.used} if row and running else {}
+        self._day = time_ms // MS_PER_DAY
         self._lanes: dict[bytes, int] = {}
         self._charged = False
 
@@ -58,13 +65,12 @@ class Purse:
         self._used[payer] = min(used, self._limit)
         return used <= self._limit
 
-    def use_lane(self, subject: SubjectId, day: int) -> bool:
+    def use_lane(self, subject: SubjectId) -> bool:
         """Count an unsponsored message of `subject` today; False past the day's share."""
-        key = LANE.encode_key((subject, day))
+        key = LANE.encode_key((subject,))
         count = self._lanes.get(key)
         if count is None:
-            row = self._overlay.get(LANE, key)
-            count = row.count if row else 0
+            count = lane_used(self._overlay.get(LANE, key), self._day)
         if count >= LANE_PER_SUBJECT_DAY_MAX:
             return False
         self._lanes[key] = count + 1
@@ -75,4 +81,4 @@ class Purse:
             used = tuple(Used(payer=payer, units=units) for payer, units in sorted(self._used.items()))
             self._overlay.put(QUOTA, b"", QuotaRow(second=self._second, used=used))
         for key, count in self._lanes.items():
-            self._overlay.put(LANE, key, LaneRow(count=count))
+            self._overlay.put(LANE, key, LaneRow(day=self._day, count=count))

@@ -331,6 +331,7 @@ def key_hash(hashes: HashSuite, recipient_public: bytes) -> Hash:
 
 MODULE = Module(
     name="access",
+    version=1,
     codes=Refusal,
     tables=(LOG, REQUESTS, ASKED, ANCHORS),
     rules={Request: request, Answer: answer, Anchor: anchor},

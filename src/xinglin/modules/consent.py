@@ -230,6 +230,7 @@ def ids_and_epochs_are_told_apart(row: GrantsRow) -> bool:
 
 MODULE = Module(
     name="consent",
+    version=1,
     codes=Refusal,
     tables=(GRANTS,),
     rules={Grant: grant, Revoke: revoke},

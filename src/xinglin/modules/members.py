@@ -7,9 +7,11 @@ Tables      members/members   (member) -> MemberRow
             members/invited   (proposer) -> InvitedRow, how many of its newcomers are not admitted yet
 Messages    members.invite/1   a member proposes another, which shows that it holds its key
             members.propose/1  a member proposes to suspend or reinstate another
-            members.vote/1     a member agrees with an open motion
+            members.vote/1     a member agrees with an open motion, or has it counted anew
             members.enrol_staff/1, members.enrol_service/1, members.end_staff/1
 Invariants  no more are active than were admitted; a motion has no voter twice; open invitations are bounded
+            a motion is carried by a message alone, and counted when one comes: who is active then decides
+            whatever became of others meanwhile, those who suffice can carry it: one who voted votes again
 Reads       nothing below
 Source      design.md 5; domains.md 2 and 12: more than two thirds of the active members decide
 """
@@ -221,27 +223,29 @@ def propose(ctx: Context, msg: Propose) -> Event:
 
 
 def vote(ctx: Context, msg: Vote) -> Event:
-    """Agree with an open motion."""
+    """Agree with an open motion; who did so may again once that carries it, since others came or went meanwhile."""
     require_active(ctx, msg.voter)
     motion = ctx[MOTIONS].get((msg.member, msg.motion))
     if motion is None:
         refuse(Refusal.MOTION_NOT_FOUND)
-    if msg.voter in motion.voters:
+    again = msg.voter in motion.voters
+    if again and not _suffice(ctx, standing(ctx, motion)):
         refuse(Refusal.ALREADY_VOTED)
     _keep_one(ctx, msg.motion)
     if msg.motion is Motion.ADMIT:
         _require_room(ctx)
 
-    return _count(ctx, msg.member, msg.motion, (*motion.voters, msg.voter))
+    return _count(ctx, msg.member, msg.motion, motion.voters if again else (*motion.voters, msg.voter))
 
 
 def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberId, ...]) -> Event:
     """Write the votes, and what they decide. Only votes of members that are active now count."""
     tally = _tally(ctx)
-    standing = [one for one in voters if is_active(ctx, one)]
-    carried = 3 * len(standing) > 2 * tally.active
+    written = MotionRow(voters=voters)
+    votes = standing(ctx, written)
+    carried = _suffice(ctx, votes)
     if not carried:
-        ctx[MOTIONS].put((member, motion), MotionRow(voters=voters))
+        ctx[MOTIONS].put((member, motion), written)
     else:
         ctx[MOTIONS].delete((member, motion))
         row = ctx[MEMBERS].get((member,))
@@ -253,7 +257,7 @@ def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberI
             ctx[INVITED].put((voters[0],), InvitedRow(open=_invited(ctx, voters[0]) - 1))
         ctx[TALLY].put((), TallyRow(active=tally.active + (-1 if motion is Motion.SUSPEND else 1),
                                     admitted=tally.admitted + (motion is Motion.ADMIT)))
-    return Moved(member=member, motion=motion, votes=len(standing), carried=carried)
+    return Moved(member=member, motion=motion, votes=votes, carried=carried)
 
 
 def enrol_staff(ctx: Context, msg: EnrolStaff) -> Event:
@@ -306,6 +310,11 @@ def require_active(ctx: Context, member: MemberId, otherwise: Code = Refusal.MEM
         refuse(otherwise)
 
 
+def standing(ctx: Context, motion: MotionRow) -> int:
+    """How many votes of a motion count now: those of active members."""
+    return len([one for one in motion.voters if is_active(ctx, one)])
+
+
 def staff_of(ctx: Context, account: AccountId) -> StaffRow:
     """The active person behind `account`, of an active member. Refused STAFF_NOT_ACTIVE, MEMBER_NOT_ACTIVE."""
     row = ctx[STAFF].get((account,))
@@ -326,6 +335,11 @@ def service_of(ctx: Context, account: AccountId) -> MemberId:
 
 def _tally(ctx: Context) -> TallyRow:
     return ctx[TALLY].get(()) or TallyRow(active=0, admitted=0)
+
+
+def _suffice(ctx: Context, votes: int) -> bool:
+    """More than two thirds of the active members."""
+    return 3 * votes > 2 * _tally(ctx).active
 
 
 def _invited(ctx: Context, proposer: MemberId) -> int:
@@ -366,6 +380,7 @@ def invitations_are_bounded(row: Row) -> bool:
 
 MODULE = Module(
     name="members",
+    version=1,
     codes=Refusal,
     tables=(MEMBERS, STAFF, MOTIONS, TALLY, INVITED),
     rules={Invite: invite, Propose: propose, Vote: vote, EnrolStaff: enrol_staff,

@@ -76,6 +76,7 @@ def batch_holds_a_record(row: BatchRow) -> bool:
 
 MODULE = Module(
     name="records",
+    version=1,
     codes=Refusal,
     tables=(BATCHES,),
     rules={Batch: batch},

@@ -115,6 +115,7 @@ def not_claimed_before_registered(row: SubjectRow) -> bool:
 
 MODULE = Module(
     name="subjects",
+    version=1,
     codes=Refusal,
     tables=(SUBJECTS,),
     rules={Register: register, Claim: claim},
