@@ -361,7 +361,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) 
     store, tree, model = filled(tmp_path)
     tree.snapshot()
     before = (tmp_path / SNAPSHOT_NAME).read_bytes()
-    (tmp_path / SNAPSHOT_NAME).with_suffix(".new").mkdir()
+    (tmp_path / f".{SNAPSHOT_NAME}.part").mkdir()
     update(store, tree, [(hashed("more"), hashed("row"))], 1)
     with pytest.raises(Failed) as caught:
         tree.snapshot()

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+from xinglin import disk
 from xinglin.base.check import Failed, NotUnderstood, NotVerified, require
 from xinglin.base.ids import NetworkId
 from xinglin.client import sealed_file
@@ -14,7 +15,6 @@ from xinglin.client.codes import ClientCode
 from xinglin.client.verify import Verdict, verify_file
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import ModuleSet
-from xinglin.vault import disk
 
 
 def config_folder() -> Path:

@@ -22,13 +22,13 @@ from typing import Annotated
 from msgspec import Meta
 from nacl.pwhash import argon2id
 
+from xinglin import disk
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotFound, NotUnderstood, NotVerified, require
 from xinglin.base.ids import Hash, Id
 from xinglin.base.limits import PASSPHRASE_BYTES_MAX, WALLET_BYTES_MAX
 from xinglin.base.units import U32, U63
 from xinglin.client.codes import ClientCode
-from xinglin.vault import disk
 from xinglin.vault.seal import open_sealed, seal
 
 _SALT_BYTES = 16

@@ -1,9 +1,9 @@
-"""Small files that must outlive a crash: whole as before or whole as now, and on the disk when written."""
+"""Small files of the engine that must outlive a crash; what the operating system says of them, in our words."""
 
 import errno
-import os
 from pathlib import Path
 
+from xinglin import disk
 from xinglin.base.check import Failed
 from xinglin.engine.codes import EngineCode
 
@@ -17,30 +17,8 @@ def disk_failed(error: OSError, what: str) -> Failed:
 
 
 def write(file: Path, data: bytes) -> None:
-    """Write beside, sync, rename, sync the folder. Readable by this user alone.
-
-    Errors  Failed DISK_FULL, STORE_NOT_USABLE; the file is then as it was.
-    """
-    beside = file.with_name(file.name + ".new")
+    """As disk.replace_file. Errors  Failed DISK_FULL, STORE_NOT_USABLE; the file is then as it was."""
     try:
-        with open(beside, "wb", opener=_for_this_user) as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, file)
-        sync_folder(file.parent)
+        disk.replace_file(file, data)
     except OSError as error:
         raise disk_failed(error, file.name) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """A new name in a folder is only durable once the folder is. Errors  OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _for_this_user(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

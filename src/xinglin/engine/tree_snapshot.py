@@ -1,6 +1,5 @@
 """The file that keeps the state tree's heap between runs; lost or damaged, it is only slower to start."""
 
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from xinglin import disk
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.check import NotUnderstood
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
 from xinglin.base.units import U32, Height
-from xinglin.engine.codes import EngineCode
+from xinglin.engine import durable
 
 CHUNK_BYTES = 1024 * 1024       # what is hashed at once, so that the file is never in memory twice
 
@@ -29,15 +29,14 @@ class Header(Struct, tag="engine.tree_snapshot/1"):
 def write(
     file: Path, hashes: HashSuite, header: Header, heap: bytearray, occupied: bytearray
 ) -> None:
-    """Whole or not at all: another file, synced, then renamed over this one.
+    """Whole or not at all.
 
     Errors  Failed DISK_FULL, STORE_NOT_USABLE.
     """
     head = codec.encode(header)
     head = len(head).to_bytes(4, "big") + head
-    beside = file.with_suffix(".new")
     try:
-        with open(beside, "wb") as out:
+        with disk.replacing(file, sole_writer=True) as out:
             sums = [hashes.digest(head)]
             out.write(head)
             for part in (heap, occupied):
@@ -47,22 +46,8 @@ def write(
                         sums.append(hashes.digest(chunk))
                         out.write(chunk)
             out.write(hashes.digest(b"".join(sums)))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, file)
-        _sync_folder(file.parent)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        code = EngineCode.DISK_FULL if full else EngineCode.STORE_NOT_USABLE
-        raise Failed(code, f"tree snapshot: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise durable.disk_failed(error, "tree snapshot") from error
 
 
 def read(file: Path, hashes: HashSuite) -> tuple[Header, bytearray, bytearray] | None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, cast
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from xinglin import disk
 from xinglin.base.check import Failed, NotFound, NotUnderstood, require
 from xinglin.base.limits import BLOB_BYTES_MAX
-from xinglin.vault import VaultCode, disk
+from xinglin.vault import VaultCode
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xinglin import disk
 from xinglin.base.check import Busy, Failed, NotUnderstood, require
 from xinglin.base.limits import (
     CELL_BYTES_MAX,
@@ -22,7 +23,7 @@ from xinglin.base.limits import (
     ROWS_PER_READ_MAX,
     TAG_CHARS_MAX,
 )
-from xinglin.vault import VaultCode, disk
+from xinglin.vault import VaultCode
 from xinglin.vault.seal import open_sealed, seal
 
 _APPLICATION_ID = 0x584C4342      # "XLCB"

@@ -28,9 +28,10 @@ from types import TracebackType
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from xinglin import disk
 from xinglin.base.check import Busy, Failed, NotFound, NotUnderstood, require
 from xinglin.base.ids import NO_ID, short
-from xinglin.vault import VaultCode, disk
+from xinglin.vault import VaultCode
 from xinglin.vault.seal import KEY_BYTES
 from xinglin.vault.slots import SlotFile
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from xinglin import disk
 from xinglin.base.check import require
-from xinglin.vault import VaultCode, disk
+from xinglin.vault import VaultCode
 
 GROW_SLOTS = 1_024
 _CHECK_BYTES = 8

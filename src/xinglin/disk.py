@@ -8,7 +8,10 @@ import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 # macOS: fsync stops at the drive's cache. Only its own command goes further.
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -48,7 +51,20 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` at `path`, whole or not at all, readable by this user, durable on return."""
-    part = _part(path, data)
+    with replacing(path) as out:
+        out.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, sole_writer: bool = False) -> Iterator[BinaryIO]:
+    """As `replace_file`, of what is written inside. With a `sole_writer` the piece that a crash left behind is
+    written over the next time: for a large file, of which no second copy may stay.
+    """
+    part = path.with_name(f".{path.name}.part") if sole_writer else _own_part(path)
+    if sole_writer:
+        part.unlink(missing_ok=True)
+    with _written(part) as out:
+        yield out
     try:
         os.replace(part, path)
     except OSError:
@@ -62,7 +78,9 @@ def create_file(path: Path, data: bytes) -> None:
 
     Errors  FileExistsError.
     """
-    part = _part(path, data)
+    part = _own_part(path)
+    with _written(part) as out:
+        out.write(data)
     try:
         os.link(part, path)
     finally:
@@ -70,23 +88,27 @@ def create_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def _part(path: Path, data: bytes) -> Path:
-    """A synced file beside `path`, of this call alone: two that write at once never share one.
+def _own_part(path: Path) -> Path:
+    """A name beside `path` for this call alone: two that write at once never share one.
 
-    A crash may leave it behind; nothing reads it, and whoever finds it may delete it.
+    A crash may leave the file behind; nothing reads it, and whoever finds it may delete it.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+
+
+@contextmanager
+def _written(part: Path) -> Iterator[BinaryIO]:
+    """A new file, synced once left; gone when that fails."""
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(fd, 0o600)                      # whatever the umask
-        write_all(fd, data, 0)
-        os.fsync(fd)
-    except OSError:
+        with open(fd, "wb") as out:
+            os.fchmod(fd, 0o600)                  # whatever the umask
+            yield out
+            out.flush()
+            os.fsync(fd)
+    except BaseException:
         os.unlink(part)
         raise
-    finally:
-        os.close(fd)
-    return part
 
 
 def readable_by_others(fd: int) -> bool:
@@ -107,5 +129,5 @@ def lock_file(path: Path, *, wait: bool = False) -> int:
     return fd
 
 
-__all__ = ["create_file", "lock_file", "make_folder", "readable_by_others", "replace_file", "sync",
+__all__ = ["create_file", "lock_file", "make_folder", "readable_by_others", "replace_file", "replacing", "sync",
            "sync_folder", "write_all"]
