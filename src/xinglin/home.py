@@ -44,8 +44,7 @@ class HomeCode(Code):
     NAME_TAKEN = 8602
     NAME_NOT_VALID = 8603
     NO_HOME_HERE = 8604
-    NOT_AN_ID = 8605
-    SUBJECT_NOT_FOUND = 8606
+    SUBJECT_NOT_FOUND = 8606      # 8605 was taken once, and stays free
     NAME_AMBIGUOUS = 8607
 
 

@@ -24,7 +24,7 @@ from xinglin.base.check import (
 )
 from xinglin.cli import entry, errors, files
 from xinglin.cli.codes import CliCode, Usage
-from xinglin.cli.words import entries, number_of
+from xinglin.cli.words import entries, numbers_of
 from xinglin.home import Home, HomeCode, NewOrganisation
 from xinglin.kernel.genesis import MemberKind
 
@@ -42,8 +42,7 @@ def test_each_kind_of_error_has_its_exit_status(error: Exception, code: int) -> 
 
 @pytest.mark.parametrize("shown", entries())
 def test_every_code_is_rendered_in_both_languages(shown: str) -> None:
-    number = number_of(shown)
-    assert number is not None
+    (number,) = numbers_of(shown)
 
     class Made(Failed):
         def __init__(self) -> None:
@@ -215,3 +214,12 @@ def test_a_file_that_exists_is_not_written_over_unasked(tmp_path: Path) -> None:
     with pytest.raises(Failed) as unread:
         files.read(tmp_path / "nowhere", 10)
     assert unread.value.code is CliCode.FILE_NOT_READ
+
+
+def test_a_name_of_two_codes_is_explained_by_both(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    assert [one["code"] for one in shell.json("explain", "EXPIRY_TOO_FAR_AHEAD")] == ["XL-0005", "XL-0207"]
+    told = shell.ok("explain", "subject_not_found").out
+    assert "XL-0301" in told and "XL-8606" in told
+    assert shell.json("explain", "GRANT_NOT_ACTIVE")["code"] == "XL-0204"
+    assert shell.run("explain", "NO_SUCH_NAME").code == 3

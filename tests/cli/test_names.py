@@ -21,7 +21,7 @@ def test_a_beginning_that_is_unique_is_enough(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "code"), [
-    ("ab0", CliCode.ID_AMBIGUOUS), ("", HomeCode.NOT_AN_ID), ("xyz", HomeCode.NOT_AN_ID), ("..", HomeCode.NOT_AN_ID)])
+    ("ab0", CliCode.ID_AMBIGUOUS), ("", CliCode.NOT_AN_ID), ("xyz", CliCode.NOT_AN_ID), ("..", CliCode.NOT_AN_ID)])
 def test_what_is_not_one_id_is_a_usage_error(text: str, code: object) -> None:
     with pytest.raises(Usage) as refused:
         names.the_one(text, [ONE, OTHER], MISSING)

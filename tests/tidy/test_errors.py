@@ -6,7 +6,7 @@ import pytest
 
 from tidy import rules
 from tidy.tree import SOURCE, sources
-from xinglin.cli.words import number_of, words_of
+from xinglin.cli.words import numbers_of, words_of
 
 FIELDS = ("zh", "en", "cause_zh", "cause_en", "fix_zh", "fix_en")
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -94,12 +94,16 @@ def test_codes_are_found_in_a_class_of_codes_alone() -> None:
 
 @pytest.mark.parametrize("text", ["XL-0204", "xl-204", "0204", "204", "GRANT_NOT_ACTIVE", " grant_not_active "])
 def test_a_code_is_found_by_any_way_of_writing_it(text: str) -> None:
-    assert number_of(text) == 204
+    assert numbers_of(text) == [204]
 
 
 @pytest.mark.parametrize("text", ["", "XL-", "XL-²", "XL-0204x", "NO_SUCH_NAME", "-1", "1" * 4301])
 def test_what_is_no_code_has_no_number(text: str) -> None:
-    assert number_of(text) is None
+    assert numbers_of(text) == []
+
+
+def test_a_name_that_two_rooms_use_has_both_numbers() -> None:
+    assert numbers_of("expiry_too_far_ahead") == [5, 207]
 
 
 def test_words_come_in_the_language_asked_for() -> None:

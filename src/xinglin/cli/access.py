@@ -25,7 +25,7 @@ from xinglin.client.wording import Said
 from xinglin.holder import asking, read_log
 from xinglin.holder.asking import Asked, Received
 from xinglin.holder.codes import HolderCode
-from xinglin.home import Home, HomeCode
+from xinglin.home import Home
 from xinglin.kernel.module import Event
 from xinglin.modules import access
 from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody
@@ -86,7 +86,7 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
 
 def _whole(text: str) -> bytes:
     found = names.whole_id(text.lower())
-    return found if found is not None else names.the_one(text, (), HomeCode.NOT_AN_ID)
+    return found if found is not None else names.the_one(text, (), CliCode.NOT_AN_ID)
 
 
 def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received], out: Path | None) -> None:

@@ -25,6 +25,7 @@ class CliCode(Code):
     NETWORK_ID_NEEDED = 9018
     NOTHING_TO_TAKE_BACK = 9019
     FILE_NOT_PERMITTED = 9020
+    NOT_AN_ID = 9021
 
 
 class Usage(NotUnderstood):

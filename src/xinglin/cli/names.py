@@ -84,7 +84,7 @@ def the_one(text: str, candidates: Iterable[bytes], missing: Code) -> bytes:
     """
     low = text.strip().lower().removesuffix("..")
     if not low or not HEX.issuperset(low):
-        raise Usage(HomeCode.NOT_AN_ID, text)
+        raise Usage(CliCode.NOT_AN_ID, text)
     found = {one for one in candidates if one.hex().startswith(low)}
     if not found:
         raise NotFound(missing, text)

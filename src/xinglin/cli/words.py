@@ -37,11 +37,10 @@ def words_of(number: int, lang: Lang) -> Words | None:
                  fix=entry[f"fix_{lang}"])
 
 
-def number_of(text: str) -> int | None:
-    """204 of "XL-0204", "xl-204", "0204", "204" or "GRANT_NOT_ACTIVE"; None of anything else."""
+def numbers_of(text: str) -> list[int]:
+    """[204] of "XL-0204", "xl-204", "0204", "204" or "GRANT_NOT_ACTIVE"; a name may be that of two rooms' codes."""
     wanted = text.strip().upper()
     digits = wanted.removeprefix("XL-")
     if digits.isascii() and digits.isdigit() and len(digits) <= 5:
-        return int(digits)
-    named = [shown for shown, entry in entries().items() if entry["name"] == wanted]
-    return int(named[0].removeprefix("XL-")) if len(named) == 1 else None
+        return [int(digits)]
+    return [int(shown.removeprefix("XL-")) for shown, entry in entries().items() if entry["name"] == wanted]
