@@ -54,7 +54,7 @@ def test_a_shorthand_opens_a_restricted_record_of_its_kind_and_no_other() -> Non
     request = RequestBody(reader=bytes([1]) * 16, purpose="TREAT", scope=body.scope, reason="")
     restricted = f"{decision.CONFIDENTIALITY}|R"
     for labels, opened in ((("PSY",), True), (("PSY", "HIV"), False), (("HIV",), False)):
-        facts = Facts(id="a", classes=("X",), labels=(*(f"{wording.ACT_CODE}|{one}" for one in labels), restricted))
+        facts = Facts(id="a", classes=("X",), labels=(*(f"{decision.ACT_CODE}|{one}" for one in labels), restricted))
         assert bool(decide(body, request, [facts], Role.PHYSICIAN).selected) == opened
 
 

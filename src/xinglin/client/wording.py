@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from xinglin.modules.decision import RESTRICTED, ScopeItem
+from xinglin.modules.decision import ACT_CODE, RESTRICTED, ScopeItem
 from xinglin.modules.members import Role
-
-ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
 class Said(NamedTuple):
@@ -144,5 +142,5 @@ def _and(words: Sequence[str], lang: str) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
-__all__ = ["ACT_CODE", "CLASSES", "LABELS", "PURPOSES", "RESTRICTED", "ROLES", "Said", "Terms", "label_words",
+__all__ = ["CLASSES", "LABELS", "PURPOSES", "RESTRICTED", "ROLES", "Said", "Terms", "label_words",
            "labels_named", "purpose_words", "scope_words", "sentence"]

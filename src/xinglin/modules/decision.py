@@ -23,6 +23,8 @@ ShortCode = Annotated[str, Meta(min_length=1, max_length=512)]
 Words = Annotated[str, Meta(max_length=WORDS_CHARS_MAX)]
 Codes = Annotated[tuple[ShortCode, ...], Meta(max_length=64)]
 
+# The systems of labels: a sensitivity says why to hold a record closely, a confidentiality how.
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 # Confidentiality that needs no permission of its own: unrestricted to normal.

@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from xinglin.modules.decision import ACT_CODE, CONFIDENTIALITY, RESTRICTED
+
 LABEL_TABLE_VERSION = 2           # 2: names of systems, labels without a code
 
-ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
@@ -29,7 +29,6 @@ SENSITIVITY = frozenset({
     "REL", "B", "EMPL", "LOCIS", "SSP", "ADOL", "CEL", "DIA", "DRGIS", "EMP", "PDS", "PHY", "PRS"})
 
 ICD_10_SYSTEM = "http://hl7.org/fhir/sid/icd-10"   # its national editions too: they share the blocks below
-RESTRICTED = f"{CONFIDENTIALITY}|R"
 
 # Other names of a system, without scheme and final slash, in lower case.
 ALIASES = {
