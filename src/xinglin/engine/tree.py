@@ -69,10 +69,6 @@ class Heap:
     def hash_of(self, node: int) -> bytes:
         return bytes(self.hashes[32 * node : 32 * node + 32])
 
-    def node_at(self, path: bytes) -> int:
-        """The bucket in which `path` stands."""
-        return bucket_at(self.buckets, int.from_bytes(path[:4], "big"))
-
     def grow(self, buckets: int) -> None:
         more = buckets - self.buckets
         self.hashes += bytes(64 * more)

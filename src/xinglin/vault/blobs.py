@@ -7,7 +7,6 @@ keystore's lock sees to.
 
 import os
 import re
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[0-9a-f]{32,64}")
 _PREFIX = re.compile(r"[0-9a-f]{0,64}")
 _FAILURES = (BaseError, OSError, ValueError)      # obstore lets some of Python's own through
-
-
-def new_name() -> str:
-    return secrets.token_hex(16)
 
 
 class Blobs(ABC):
@@ -228,4 +223,4 @@ def _check_range(start: int, length: int) -> None:
             f"{length} bytes at {start}")
 
 
-__all__ = ["Blobs", "BucketBlobs", "FolderBlobs", "new_name"]
+__all__ = ["Blobs", "BucketBlobs", "FolderBlobs"]
