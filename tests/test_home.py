@@ -1,10 +1,12 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from xinglin.base.check import Failed, NotFound, NotUnderstood
+from xinglin.base.check import Failed, NotFound, NotUnderstood, NotVerified
+from xinglin.client.codes import ClientCode
 from xinglin.client.key_file import KeyFile
 from xinglin.engine.codes import EngineCode
 from xinglin.home import Home, HomeCode, NewOrganisation
@@ -165,3 +167,114 @@ def test_no_name_stands_outside_the_cards(home: Home) -> None:
     home.close()
     for file in (home.path / "ledger").rglob("*"):
         assert not file.is_file() or b"Chen Yang" not in file.read_bytes()
+
+
+# -- cut off
+
+class Killed(BaseException):
+    """Nobody catches it: as when the process ends."""
+
+
+def killed(home: Home, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any], *, ordered: bool) -> Home:
+    """The home opened again after a process that ended just before, or just after, its order was taken."""
+    honest = home.client.send
+
+    def send(*values: Any, **options: Any) -> None:
+        if ordered:
+            honest(*values, **options)
+        raise Killed
+    monkeypatch.setattr(home.client, "send", send)
+    with pytest.raises(Killed):
+        act()
+    home.close()
+    home.__dict__ = Home.open(home.path).__dict__
+    return home
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("passphrase", ["a passphrase", None])
+def test_an_enrolment_that_a_crash_cut_off_is_completed_by_the_next_try(
+        home: Home, monkeypatch: pytest.MonkeyPatch, ordered: bool, passphrase: str | None) -> None:
+    def enrol() -> Any:
+        return home.enrol_staff(home.organisation("east"), "chen", "Chen", Role.NURSE, passphrase)
+    killed(home, monkeypatch, enrol, ordered=ordered)
+    assert home.staff(home.organisation("east")) == []
+    staff = enrol()
+    assert KeyFile.open(staff.key_file, passphrase)[0] == staff.account and home.person("chen") == staff
+    accounts = [key for (key,), row in home.node.rows(members.STAFF) if row.role is Role.NURSE]
+    assert accounts == [staff.account], "one account, whichever try it was"
+    assert sorted(file.name for file in staff.key_file.parent.iterdir()) == ["chen.json", "chen.key"]
+    with pytest.raises(NotUnderstood) as taken:
+        enrol()
+    assert taken.value.code is HomeCode.NAME_TAKEN
+
+
+def test_a_name_under_which_another_was_enrolled_before_the_crash_is_taken(
+        home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(home, monkeypatch, lambda: home.enrol_staff(home.organisation("east"), "chen", "Chen", Role.NURSE),
+           ordered=True)
+    for _ in range(2):
+        with pytest.raises(NotUnderstood) as taken:
+            home.enrol_staff(home.organisation("east"), "chen", "Chen Yang", Role.PHYSICIAN)
+        assert taken.value.code is HomeCode.NAME_TAKEN
+    assert home.person("chen").name == "Chen", "the card is of whom the ledger knows"
+
+
+def test_a_key_that_another_passphrase_sealed_before_the_crash_is_not_handed_over_as_hers(
+        home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enrol(passphrase: str) -> Any:
+        return home.enrol_staff(home.organisation("east"), "chen", "Chen", Role.NURSE, passphrase)
+    killed(home, monkeypatch, lambda: enrol("the first"), ordered=True)
+    with pytest.raises(NotVerified) as wrong:
+        enrol("the second")
+    assert wrong.value.code is ClientCode.PASSPHRASE_WRONG
+    assert KeyFile.open(enrol("the first").key_file, "the first")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_invitation_that_a_crash_cut_off_can_be_made_again_or_stands(
+        home: Home, monkeypatch: pytest.MonkeyPatch, ordered: bool) -> None:
+    killed(home, monkeypatch, lambda: home.invite(home.organisation("east"), LAB), ordered=ordered)
+    if ordered:
+        with pytest.raises(NotUnderstood) as taken:
+            home.invite(home.organisation("east"), LAB)
+        assert taken.value.code is HomeCode.NAME_TAKEN
+    else:
+        home.invite(home.organisation("east"), LAB)
+    lab = home.organisation("lab").member
+    for slug in ("west", "south"):
+        home.vote(home.organisation(slug), lab, Motion.ADMIT)
+    assert home.organisation("lab").service is not None
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_service_whose_enrolment_a_crash_cut_off_is_enrolled_when_the_home_is_next_used(
+        home: Home, monkeypatch: pytest.MonkeyPatch, ordered: bool) -> None:
+    home.invite(home.organisation("east"), LAB)
+    lab = home.organisation("lab").member
+    home.vote(home.organisation("west"), lab, Motion.ADMIT)
+    monkeypatch.setattr(home, "_serve_if_admitted", lambda member: None)       # ended in between
+    home.vote(home.organisation("south"), lab, Motion.ADMIT)
+    monkeypatch.undo()
+    killed(home, monkeypatch, home.serve_admitted, ordered=ordered)
+    assert home.organisation("lab").service is None
+    for _ in range(2):
+        home.serve_admitted()
+    service = home.organisation("lab").service
+    assert service is not None and home.holder(home.organisation("lab")).service == service
+    assert not (home.organisation("lab").folder / "service.pending").exists()
+
+
+def test_cards_are_for_one_user_and_replaced_whole(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.enrol_staff(home.organisation("east"), "chen", "Chen", Role.PHYSICIAN)
+    cards = [*(home.path / "organisations").rglob("*.json")]
+    assert len(cards) == 4 and {card.stat().st_mode & 0o777 for card in cards} == {0o600}
+    (card,) = (home.path / "organisations" / "east").glob("card.json")
+    before = card.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(Failed) as failed:
+        home.enrol_service("east")
+    assert failed.value.code is EngineCode.DISK_FULL and card.read_bytes() == before

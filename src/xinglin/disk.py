@@ -73,6 +73,12 @@ def replacing(path: Path, *, sole_writer: bool = False) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def move_file(path: Path, to: Path) -> None:
+    """Give a durable file another name in its folder, over what bears it; durable on return."""
+    os.replace(path, to)
+    sync_folder(to.parent)
+
+
 def create_file(path: Path, data: bytes) -> None:
     """As `replace_file`, but a file that is there stays.
 
@@ -129,5 +135,5 @@ def lock_file(path: Path, *, wait: bool = False) -> int:
     return fd
 
 
-__all__ = ["create_file", "lock_file", "make_folder", "readable_by_others", "replace_file", "replacing", "sync",
-           "sync_folder", "write_all"]
+__all__ = ["create_file", "lock_file", "make_folder", "move_file", "readable_by_others", "replace_file", "replacing",
+           "sync", "sync_folder", "write_all"]

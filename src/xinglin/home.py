@@ -3,9 +3,9 @@
     ledger/                         the node's
     organisations/NAME/card.json    its names and ids; off the ledger, since names are of people too
                       /member.key   the organisation's own key
-                      /service.key  its system's
+                      /service.key  its system's; service.pending: an enrolment that is under way
                       /vault/       its data room
-                      /staff/NAME.key, NAME.json
+                      /staff/NAME.key, NAME.json; NAME.pending: as above
     wallets/NAME.wallet             of patients who keep theirs here
 """
 
@@ -14,22 +14,25 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from xinglin import disk
 from xinglin.base.check import Code, Failed, NotFound, NotUnderstood, require
 from xinglin.base.crypto import HASH_SUITES, HashSuite, SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId, MemberId, NetworkId
 from xinglin.base.limits import ANSWER_MS, CARD_NAME_CHARS_MAX, PAGE_PARTS
 from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
+from xinglin.engine import durable
 from xinglin.engine.codes import EngineCode
 from xinglin.holder.holder import Holder
 from xinglin.holder.peers import LocalDoor, LocalPeer
-from xinglin.kernel.accounts import Custody
+from xinglin.kernel.accounts import ACCOUNTS, Custody
 from xinglin.kernel.genesis import CheckpointKey, Founder, Manifest, MemberKind, Parameters
+from xinglin.kernel.module import Message
 from xinglin.modules import members, module_set
 from xinglin.modules.decision import commit
 from xinglin.node import LocalTransport, Node
@@ -162,7 +165,7 @@ class Home:
         return next((one for one in self.organisations() if one.member == member), None)
 
     def _organisation(self, folder: Path) -> Organisation:
-        card = json.loads((folder / "card.json").read_text())
+        card = _read_json(folder / "card.json")
         service = bytes.fromhex(card["service"]) if "service" in card else None
         return Organisation(folder.name, card["zh"], card["en"], card["kind"], bytes.fromhex(card["member"]),
                             service, folder)
@@ -170,7 +173,7 @@ class Home:
     def staff(self, organisation: Organisation) -> list[Staff]:
         found = []
         for file in sorted((organisation.folder / "staff").glob("*.json")):
-            card = json.loads(file.read_text())
+            card = _read_json(file)
             found.append(Staff(file.stem, card["name"], card["role"], bytes.fromhex(card["account"]), organisation,
                                file.with_suffix(".key")))
         return found
@@ -193,43 +196,81 @@ class Home:
     def enrol_service(self, slug: str) -> AccountId:
         """Give an organisation the account of its system, whose key its server keeps."""
         organisation = self.organisation(slug)
-        account = secrets.token_bytes(16)
-        key = KeyFile.create(organisation.folder / "service.key", None, SignatureSuite.ED25519, account)
-        self.client.send([members.EnrolService(
-            member=organisation.member, account=account, suite=key.suite, key=key.public)],
-            {organisation.member: self.member_key(organisation), account: key})
-        card = json.loads((organisation.folder / "card.json").read_text())
-        _write_json(organisation.folder / "card.json", card | {"service": account.hex()})
+        pending, key_file = organisation.folder / "service.pending", organisation.folder / "service.key"
+        begun = self._cut_off(pending, key_file) or {"account": secrets.token_bytes(16).hex()}
+        account = bytes.fromhex(begun["account"])
+        if not pending.exists():
+            self._enrol(organisation, begun, pending, key_file, None, lambda key: members.EnrolService(
+                member=organisation.member, account=account, suite=key.suite, key=key.public))
+        card = organisation.folder / "card.json"
+        _write_json(card, _read_json(card) | {"service": begun["account"]})
+        pending.unlink()
         return account
+
+    def serve_admitted(self) -> None:
+        """Enrol the service of each organisation here that is a member by now: admitted by others, or when a crash
+        came between."""
+        for organisation in self.organisations():
+            if organisation.service is None:
+                self._serve_if_admitted(organisation.member)
 
     def enrol_staff(self, organisation: Organisation, slug: str, name: str, role: members.Role,
                     passphrase: str | None = None) -> Staff:
         """Give a person an account. Her key is her own where a passphrase seals it; one in clear is the
-        organisation's, and every receipt says so.
+        organisation's, and every receipt says so. What a crash cut off is completed.
 
-        Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; Failed on a refusal.
+        Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; NotVerified PASSPHRASE_WRONG: the key was sealed with
+                another one, before the crash; Failed on a refusal.
         """
         checked_name(name)
         folder = organisation.folder / "staff"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        if (folder / f"{checked_slug(slug)}.json").exists():
+        disk.make_folder(folder)
+        card, key_file = folder / f"{checked_slug(slug)}.json", folder / f"{slug}.key"
+        if card.exists():
             raise NotUnderstood(HomeCode.NAME_TAKEN, slug)
-        account, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
-        key_file = folder / f"{slug}.key"
-        key = KeyFile.create(key_file, passphrase, SignatureSuite.ED25519, account)
-        try:
-            self.client.send([members.EnrolStaff(
+        pending = folder / f"{slug}.pending"
+        begun = self._cut_off(pending, key_file)
+        if begun is None:
+            account, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
+            begun = {"name": name, "role": role.name, "account": account.hex(), "nonce": nonce.hex()}
+            self._enrol(organisation, begun, pending, key_file, passphrase, lambda key: members.EnrolStaff(
                 member=organisation.member, account=account, role=role, suite=key.suite, key=key.public,
                 custody=Custody.SERVER if passphrase is None else Custody.OWN,
-                card=commit(self.node.hashes, "card", nonce, name.encode()))],
-                {organisation.member: self.member_key(organisation), account: key})
+                card=commit(self.node.hashes, "card", nonce, name.encode())))
+        elif (begun["name"], begun["role"], KeyFile.is_sealed(key_file)) == (name, role.name, passphrase is not None):
+            KeyFile.open(key_file, passphrase)
+        else:
+            disk.move_file(pending, card)
+            raise NotUnderstood(HomeCode.NAME_TAKEN, slug)     # by whoever was enrolled then
+        disk.move_file(pending, card)
+        return self.person(begun["account"])
+
+    def _enrol(self, organisation: Organisation, card: dict[str, str], pending: Path, key_file: Path,
+               passphrase: str | None, message: Callable[[SigningKey], Message]) -> None:
+        """Order an enrolment, its card and key written down before. Refused, it leaves nothing behind."""
+        account = bytes.fromhex(card["account"])
+        _write_json(pending, card)
+        try:
+            key = KeyFile.create(key_file, passphrase, SignatureSuite.ED25519, account)
         except Failed:
-            if not self.node.rows(members.STAFF, account):             # refused: the name is free again
-                key_file.unlink()
+            pending.unlink()
             raise
-        _write_json(folder / f"{slug}.json", {
-            "name": name, "role": role.name, "account": account.hex(), "nonce": nonce.hex()})
-        return self.person(account.hex())
+        try:
+            self.client.send([message(key)], {organisation.member: self.member_key(organisation), account: key})
+        except Failed:
+            self._cut_off(pending, key_file)
+            raise
+
+    def _cut_off(self, pending: Path, key_file: Path) -> dict[str, str] | None:
+        """The card of an enrolment that came to the ledger and no further. One that never did leaves the name free."""
+        if not pending.exists():
+            return None
+        card = _read_json(pending)
+        if self.node.rows(ACCOUNTS, bytes.fromhex(card["account"])):
+            return card
+        key_file.unlink(missing_ok=True)       # first: without its card it could not be told from a key in use
+        pending.unlink()
+        return None
 
     def end_staff(self, staff: Staff) -> Sent:
         """End a person's account: its key signs no more. The key file stays, as a record."""
@@ -245,6 +286,7 @@ class Home:
         Errors  NotUnderstood NAME_TAKEN, NAME_NOT_VALID; Failed on a refusal.
         """
         folder = self.path / "organisations" / checked_slug(new.slug)
+        self._drop_unordered(folder)
         _check_names(new, {name for one in self.organisations() for name in (one.slug, one.zh, one.en)})
         founder = _make_organisation(folder, new, self.node.hashes)
         keys = {proposer.member: self.member_key(proposer), founder.member: KeyFile.open(folder / "member.key")[1]}
@@ -258,6 +300,15 @@ class Home:
             raise
         self._serve_if_admitted(founder.member)
         return sent
+
+    def _drop_unordered(self, folder: Path) -> None:
+        """Remove the keys of an invitation that a crash cut off before it was ordered."""
+        if not folder.is_dir() or any(file.name not in ("member.key", "card.json") and not file.name.endswith(".part")
+                                      for file in folder.iterdir()):
+            return
+        card = folder / "card.json"
+        if not card.exists() or not self.node.rows(members.MEMBERS, bytes.fromhex(_read_json(card)["member"])):
+            shutil.rmtree(folder)
 
     def propose(self, proposer: Organisation, member: MemberId, motion: members.Motion) -> Sent:
         """Move to suspend or reinstate a member. Errors  Failed on a refusal."""
@@ -291,6 +342,10 @@ class Home:
     def holders(self) -> list[Holder]:
         """Every data room that has ever been opened here."""
         return [self.holder(one) for one in self.with_data_room()]
+
+    def in_use(self) -> list[Holder]:
+        """Every data room that this process has opened."""
+        return [*self._holders.values()]
 
     def with_data_room(self) -> list[Organisation]:
         return [one for one in self.organisations() if (one.folder / "vault").is_dir()]
@@ -340,7 +395,7 @@ def _folded(name: str) -> str:
 
 def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) -> Founder:
     """Its folder with key and card, and what the ledger is told of it."""
-    folder.mkdir(parents=True, mode=0o700)
+    disk.make_folder(folder)
     member, nonce = secrets.token_bytes(16), secrets.token_bytes(32)
     key = KeyFile.create(folder / "member.key", None, MEMBER_SUITE, member)
     names = json.dumps({"zh": new.zh, "en": new.en}, ensure_ascii=False).encode()
@@ -351,5 +406,9 @@ def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) ->
 
 
 def _write_json(file: Path, value: dict[str, str]) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    file.chmod(0o600)
+    durable.write(file, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def _read_json(file: Path) -> dict[str, str]:
+    card: dict[str, str] = json.loads(file.read_text("utf-8"))
+    return card

@@ -1,4 +1,5 @@
-"""One call of the command line: what one organisation's data room cannot do stops nobody else's command."""
+"""One call of the command line: what was read is anchored when it ends, and what one organisation's data room
+cannot do stops nobody else's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from cli.command import Shell
+from xinglin.base.check import NotFound
+from xinglin.cli.call import Call
+from xinglin.cli.codes import CliCode
+from xinglin.holder import read_log
+from xinglin.home import Home
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +54,15 @@ def test_a_damaged_data_room_stops_no_other_organisations_command(
             (vault / "elsewhere").rename(vault / "segments")
         for file, data in kept.items():
             file.write_bytes(data)
+
+
+def test_what_was_read_is_anchored_when_the_command_ends_however_it_ends(founded: Shell) -> None:
+    call = Call("en", founded.home)
+    for count in (1, 2):                       # the second read comes within the minute of the first one's anchor
+        with pytest.raises(NotFound), call.opened() as home:
+            west = home.holder(home.organisation("west"))
+            read_log.log(west, read_log.Read(at_ms=1, subject=bytes(16), request=1, page=0, parts=()))
+            raise NotFound(CliCode.RECORD_NOT_FOUND)
+        with Home.open(founded.home) as home:
+            running = read_log.running(home.holder(home.organisation("west")))
+            assert (running.count, running.anchored) == (count, count)

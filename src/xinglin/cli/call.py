@@ -110,13 +110,17 @@ class Call:
         """
         with Home.open(self.home) as home:
             home.node.settle()
+            with self._tolerated():
+                home.serve_admitted()
             for organisation in home.with_data_room():
                 with self._tolerated():
                     answer.answer_open(home.holder(organisation))
-            yield home
-            for organisation in home.with_data_room():
-                with self._tolerated():
-                    read_log.anchor_if_due(home.holder(organisation))
+            try:
+                yield home
+            finally:                   # what was read is anchored now: the next command may be a month away
+                for holder in home.in_use():
+                    with self._tolerated():
+                        read_log.anchor(holder)
 
     @contextmanager
     def _tolerated(self) -> Iterator[None]:

@@ -80,7 +80,7 @@ def anchor(holder: Holder, *, even_unchanged: bool = False) -> Committed | None:
 
 
 def anchor_if_due(holder: Holder) -> Committed | None:
-    """Anchor when the last anchor is a minute old. A server calls it on a timer, a command when it ends."""
+    """Anchor when the last anchor is a minute old. A server calls it on a timer."""
     if holder.node.now_ms() - running(holder).anchored_at_ms < ANCHOR_MS:
         return None
     return anchor(holder)
