@@ -174,7 +174,7 @@ def test_before_the_first_block_there_is_nothing_to_prove_and_that_is_said(tmp_p
 
 def test_a_complete_list_is_the_one_that_the_row_commits_to(one: Home) -> None:
     entries = [event for found in one.node.outcomes_about(named("mei"), limit=10**6)
-               for event in found.events[1:] if isinstance(event, access.ENTRY_TYPES)
+               for event in found.events[1:] if isinstance(event, access.Entry)
                and getattr(event, "subject", b"") == named("mei")]
     row = dict(one.node.rows(access.LOG))[(named("mei"),)]
     assert access.running_of(HASHES, entries) == row

@@ -1,7 +1,7 @@
 """The ledger and the naive model side by side: the same blocks to both, and everything compared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import structs
 
@@ -94,7 +94,7 @@ class Pair:
                      for table in modules.tables.values() if table.due is not None
                      for key, row in ledger.all_rows(table).items() if table.due(row) is not None)
         assert due == ledger.due(2**63, 2**31)
-        entries: list[Any] = [entry for kind in access.ENTRY_TYPES for entry in self.world.events(kind)]
+        entries: list[Any] = [entry for kind in get_args(access.Entry) for entry in self.world.events(kind)]
         for subject in map(named, SUBJECTS):
             mine = sorted((entry for entry in entries if entry.subject == subject), key=lambda entry: entry.number)
             assert [entry.number for entry in mine] == list(range(1, len(mine) + 1))

@@ -163,15 +163,14 @@ def _fold(hashes: HashSuite, peaks: Sequence[bytes]) -> Hash:
 class Appended:
     """One block's leaves in their tree: numbers `first` to `size` - 1, with every path among them.
 
-    `rows` holds the levels below the root as (number of the first node, nodes), from the block's left neighbour to the
-    tree's ragged right edge; `spread` of them have several nodes of the block, and above these all paths end alike.
+    `spread` holds the levels that have several nodes of the block, as (number of the first node, nodes), from the
+    block's left neighbour to the tree's ragged right edge; above these all paths end alike, in `shared`.
     """
 
     first: int
     size: int
     root: Hash
     frontier: Frontier
-    rows: list[tuple[int, list[bytes]]]
     spread: list[tuple[int, list[bytes]]]
     shared: list[bytes]
 
@@ -190,28 +189,20 @@ class Appended:
             index >>= 1
         return path + self.shared
 
-    def completed(self) -> Iterator[tuple[int, int, bytes]]:
-        """(level, index, hash) of each subtree that this block completed, leaves first: what a store keeps."""
-        for level, (base, row) in enumerate([*self.rows, (0, [self.root])]):
-            for index in range(self.first >> level, self.size >> level):
-                yield level, index, row[index - base]
-
 
 def append(hashes: HashSuite, frontier: Frontier, leaves: Sequence[bytes]) -> Appended:
     """The tree of `frontier` with all leaf hashes of one block behind it, each new node hashed once."""
     first, size = frontier.size, frontier.size + len(leaves)
     if not leaves:
-        return Appended(first, size, frontier.root(hashes), frontier, [], [], [])
+        return Appended(first, size, frontier.root(hashes), frontier, [], [])
     digest = hashes.digest
     left = list(frontier.peaks)  # the smallest is needed first, and stands last
     row, base, width, level = list(leaves), first, size, 0
-    rows: list[tuple[int, list[bytes]]] = []
-    spread = 0
+    spread: list[tuple[int, list[bytes]]] = []
     shared: list[bytes] = []
     peaks: list[bytes] = []
     while width > 1:
         several = len(row) > 1
-        spread += several
         if base & 1:
             neighbour = left.pop()
             row = [neighbour, *row]
@@ -220,7 +211,8 @@ def append(hashes: HashSuite, frontier: Frontier, leaves: Sequence[bytes]) -> Ap
                 shared.append(neighbour)
         if size >> level & 1:
             peaks.append(row[(size >> level) - 1 - base])
-        rows.append((base, row))
+        if several:
+            spread.append((base, row))
         pairs = iter(row)
         above = [digest(b"\x01" + one + two) for one, two in zip(pairs, pairs, strict=False)]
         if len(row) & 1:
@@ -230,7 +222,7 @@ def append(hashes: HashSuite, frontier: Frontier, leaves: Sequence[bytes]) -> Ap
     if size >> level & 1:
         peaks.append(root)
     grown = Frontier(size, tuple(reversed(peaks)))
-    return Appended(first, size, root, grown, rows, rows[:spread], shared)
+    return Appended(first, size, root, grown, spread, shared)
 
 
 # -- proving from stored nodes
@@ -307,12 +299,7 @@ def tree_root(hashes: HashSuite, entries: Sequence[bytes]) -> Hash:
     return tree(hashes, entries).root
 
 
-def tree_path(hashes: HashSuite, entries: Sequence[bytes], index: int) -> list[bytes]:
-    """The path that `verify_inclusion` takes for `leaf_hash(hashes, entries[index])`."""
-    return tree(hashes, entries).path(index)
-
-
 __all__ = [
     "Appended", "Frontier", "FrontierRow", "append", "consistency_path", "inclusion_path", "leaf_hash",
-    "node_hash", "root_of", "tree", "tree_path", "tree_root", "verify_consistency", "verify_inclusion",
+    "node_hash", "root_of", "tree", "tree_root", "verify_consistency", "verify_inclusion",
 ]

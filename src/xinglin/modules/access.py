@@ -175,7 +175,6 @@ class Anchored(Event, tag="access.anchored/1"):
 
 
 Entry = Requested | Answered | Breached
-ENTRY_TYPES: tuple[type[Event], ...] = (Requested, Answered, Breached)
 
 
 def request(ctx: Context, msg: Request) -> Event:
