@@ -1,5 +1,7 @@
 """A block by hand, and what a block may and may not change."""
 
+from dataclasses import replace
+
 import pytest
 
 from tables.probe import WITH_PROBE
@@ -132,22 +134,30 @@ def test_a_motion_holds_the_votes_of_more_than_a_hundred_members() -> None:
     assert event.votes == 104 and not event.carried
 
 
-def test_a_row_outside_its_type_stops_the_node_before_anything_is_kept() -> None:
+def _given(since_h: int, until_h: int, epoch: int) -> consent.Given:
+    return consent.Given(grant_id=named("g1"), since_h=since_h, until_h=until_h, status=consent.Status.ACTIVE,
+                         epoch=epoch, body=content("g1"))
+
+
+@pytest.mark.parametrize(("row", "fault"), [
+    (consent.GrantsRow(changes=-1, grants=()), "outside its type"),
+    (consent.GrantsRow(changes=1, grants=(_given(9, 9, 1),)), "grant_ends_after_it_starts"),
+    (consent.GrantsRow(changes=1, grants=(_given(8, 9, 2),)), "ids_and_epochs_are_told_apart"),
+    (consent.GrantsRow(changes=1, grants=(_given(8, 9, 1),) * 2), "ids_and_epochs_are_told_apart"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_row_outside_its_type_or_its_invariants_stops_the_node_before_anything_is_kept(
+        row: consent.GrantsRow, fault: str) -> None:
     world = World().furnished()
-    rule = world.modules.messages[consent.Grant]
-    world.modules.messages[consent.Grant] = type(rule)(
-        tag=rule.tag, module=rule.module, signed_by=rule.signed_by, introduces=None, unsponsored=False,
-        long_window=False, units=1, rule=lambda ctx, msg: _wrong(ctx, msg))
+
+    def wrong(ctx: Context, msg: consent.Grant) -> consent.Granted:
+        ctx[consent.GRANTS].put((msg.subject, msg.grantee), row)
+        return consent.Granted(subject=msg.subject, grantee=msg.grantee, grant_id=msg.grant_id, until_h=1, epoch=1,
+                               body=msg.body)
+    world.modules.messages[consent.Grant] = replace(world.modules.messages[consent.Grant], rule=wrong)
     before = (dict(world.ledger.rows), world.ledger.app_hash)
-    with pytest.raises(InvariantBroken, match="outside its type"):
+    with pytest.raises(InvariantBroken, match=fault):
         world.do(world.grant("mei", "B", "g1"))
     assert before == (world.ledger.rows, world.ledger.app_hash)
-
-
-def _wrong(ctx: Context, msg: consent.Grant) -> consent.Granted:
-    ctx[consent.GRANTS].put((msg.subject, msg.grantee), consent.GrantsRow(changes=-1, grants=()))
-    return consent.Granted(subject=msg.subject, grantee=msg.grantee, grant_id=msg.grant_id, until_h=1, epoch=1,
-                           body=msg.body)
 
 
 def test_a_module_writes_only_its_own_tables() -> None:

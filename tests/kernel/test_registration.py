@@ -248,6 +248,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "a timer without due": lambda: check(replace(GOOD, tables=(NO_DUE,), timers={NO_DUE: timer})),
     "due without a timer": lambda: check(replace(GOOD, timers={})),
     "a timer of another's table": lambda: check(replace(GOOD, timers={**GOOD.timers, MODULES[2].tables[0]: timer})),
+    "an invariant of another's table": lambda: check(replace(GOOD, invariants={MODULES[2].tables[0]: (bool,)})),
     "a code of the kernel's": lambda: check(replace(GOOD, codes=TakenByTheKernel)),
     "a code of another module's": lambda: check(replace(GOOD, codes=TakenByConsent)),
     "one number for two codes": lambda: check(replace(GOOD, codes=Twice)),

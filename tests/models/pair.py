@@ -86,10 +86,9 @@ class Pair:
 
     def check_invariants(self) -> None:
         ledger, modules = self.world.ledger, self.world.modules
-        for module in modules.modules:
-            for table in module.tables:
-                for key, row in ledger.all_rows(table).items():
-                    assert all(holds(row) for holds in module.invariants), (table.name, key, row)
+        for table in modules.tables.values():
+            for key, row in ledger.all_rows(table).items():
+                assert all(holds(row) for holds in modules.invariants.get(table.name, ())), (table.name, key, row)
         due = sorted((table.due(row), table.name, table.encode_key(key))
                      for table in modules.tables.values() if table.due is not None
                      for key, row in ledger.all_rows(table).items() if table.due(row) is not None)

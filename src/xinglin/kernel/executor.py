@@ -4,6 +4,7 @@ Order within a block: due timers, transactions, then the kernel's own rows, stat
 block in which nothing came of anything changes nothing at all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +123,7 @@ class Executor:
         digest = state.hashes.digest
         rows, due, changes = [], [], []
         for at, (table, key, row) in overlay.rows.items():
-            data = None if row is None else _row_bytes(table, row)
+            data = None if row is None else _row_bytes(table, row, self.modules.invariants.get(table.name, ()))
             rows.append((at, data))
             changes.append((digest(table.path_prefix + key), None if data is None else digest(data)))
             if table.due is not None:
@@ -134,13 +135,16 @@ class Executor:
         return rows, due, changes
 
 
-def _row_bytes(table: Table[Any], row: Any) -> bytes:
+def _row_bytes(table: Table[Any], row: Any, invariants: tuple[Callable[[Any], bool], ...]) -> bytes:
     """Constructors do not validate, so what is stored is decoded once more under its own type."""
     data = codec.encode(row)
     try:
         table.decode_row(data)
     except ValueError as error:
         raise InvariantBroken(f"a row of {table.name} is outside its type: {error}") from None
+    for holds in invariants:
+        if not holds(row):
+            raise InvariantBroken(f"a row of {table.name}: {holds.__name__}")
     if len(data) > ROW_BYTES_MAX:
         raise InvariantBroken(f"a row of {table.name} is at most {ROW_BYTES_MAX} bytes")
     return data

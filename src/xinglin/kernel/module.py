@@ -129,6 +129,7 @@ class Module:
 
     version      goes up when rules do something else with the same forms: a hash cannot see into a function
     units        what a message costs its payer, where that is more than 1
+    invariants   what holds of every row that is written: else the node stops before it keeps the block
     found        (ctx, manifest) -> None, writes the module's rows of height 0
     unsponsored  messages that need no payer; counted per first signer and day
     long_window  messages that may be signed up to 24 h before they expire
@@ -146,7 +147,7 @@ class Module:
     long_window: tuple[type[Message], ...] = ()
     units: Mapping[type[Message], int] = field(default_factory=dict)
     timers: Mapping[Table[Any], TimerRule] = field(default_factory=dict)
-    invariants: tuple[Callable[[Any], bool], ...] = ()
+    invariants: Mapping[Table[Any], tuple[Callable[[Any], bool], ...]] = field(default_factory=dict)
     found: Callable[["Context", Any], None] | None = None
 
 
@@ -190,6 +191,7 @@ class ModuleSet:
         self.tables: dict[str, Table[Any]] = {}
         self.owners: dict[str, str] = {}
         self.timers: dict[str, tuple[str, TimerRule]] = {}
+        self.invariants: dict[str, tuple[Callable[[Any], bool], ...]] = {}
         self.codes: dict[int, Code] = {code.value: code for code in KernelCode}
         self.event_types: dict[str, type[Event]] = {}
         for table in kernel.tables:
@@ -227,6 +229,10 @@ class ModuleSet:
             if table not in module.tables:
                 raise TypeError(f"{table.name}: a timer is of the module's own table")
             self.timers[table.name] = (module.name, timer)
+        for table, held in module.invariants.items():
+            if table not in module.tables:
+                raise TypeError(f"{table.name}: an invariant is of the module's own table")
+            self.invariants[table.name] = held
         for name, code in module.codes.__members__.items():
             if code.value in self.codes:
                 raise TypeError(f"{code.shown} {name} is used twice")

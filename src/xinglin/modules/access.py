@@ -297,17 +297,16 @@ def _enter(ctx: Context, subject: SubjectId, event: Event) -> None:
         ctx.hashes, running, event_hash(ctx.hashes, event))))
 
 
-def log_row_has_an_entry(row: Row) -> bool:
-    return not isinstance(row, LogRow) or row.count > 0
+def log_row_has_an_entry(row: LogRow) -> bool:
+    return row.count > 0
 
 
-def request_has_time_to_be_answered(row: Row) -> bool:
-    return not isinstance(row, RequestRow) or row.due_ms > 0
+def request_has_time_to_be_answered(row: RequestRow) -> bool:
+    return row.due_ms > 0
 
 
-def asked_within_bounds(row: Row) -> bool:
-    return not isinstance(row, AskedRow) or (
-        row.denied <= row.requests <= REQUESTS_PER_DAY_MAX and row.open <= REQUESTS_OPEN_MAX)
+def asked_within_bounds(row: AskedRow) -> bool:
+    return row.denied <= row.requests <= REQUESTS_PER_DAY_MAX and row.open <= REQUESTS_OPEN_MAX
 
 
 # -- reads
@@ -338,5 +337,6 @@ MODULE = Module(
     events=(Requested, Answered, Breached, Anchored),
     units={Request: REQUEST_UNITS},
     timers={REQUESTS: breach},
-    invariants=(log_row_has_an_entry, request_has_time_to_be_answered, asked_within_bounds),
+    invariants={LOG: (log_row_has_an_entry,), REQUESTS: (request_has_time_to_be_answered,),
+                ASKED: (asked_within_bounds,)},
 )

@@ -238,5 +238,5 @@ MODULE = Module(
     events=(Granted, Revoked, Expired),
     unsponsored=(Revoke,),
     timers={GRANTS: expire},
-    invariants=(grant_ends_after_it_starts, ids_and_epochs_are_told_apart),
+    invariants={GRANTS: (grant_ends_after_it_starts, ids_and_epochs_are_told_apart)},
 )

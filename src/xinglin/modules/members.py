@@ -366,16 +366,16 @@ def _no_passkey(suite: SignatureSuite) -> None:
 
 # -- invariants
 
-def no_voter_twice(row: Row) -> bool:
-    return not isinstance(row, MotionRow) or len(set(row.voters)) == len(row.voters)
+def no_voter_twice(row: MotionRow) -> bool:
+    return len(set(row.voters)) == len(row.voters)
 
 
-def active_were_admitted(row: Row) -> bool:
-    return not isinstance(row, TallyRow) or 0 < row.active <= row.admitted <= MEMBERS_MAX
+def active_were_admitted(row: TallyRow) -> bool:
+    return 0 < row.active <= row.admitted <= MEMBERS_MAX
 
 
-def invitations_are_bounded(row: Row) -> bool:
-    return not isinstance(row, InvitedRow) or row.open <= INVITED_PER_MEMBER_MAX
+def invitations_are_bounded(row: InvitedRow) -> bool:
+    return row.open <= INVITED_PER_MEMBER_MAX
 
 
 MODULE = Module(
@@ -391,6 +391,6 @@ MODULE = Module(
     introduces={Invite: Introduces(account="member", suite="suite", key="key"),
                 EnrolStaff: Introduces(account="account", suite="suite", key="key"),
                 EnrolService: Introduces(account="account", suite="suite", key="key")},
-    invariants=(no_voter_twice, active_were_admitted, invitations_are_bounded),
+    invariants={MOTIONS: (no_voter_twice,), TALLY: (active_were_admitted,), INVITED: (invitations_are_bounded,)},
     found=found,
 )

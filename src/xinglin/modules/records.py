@@ -82,5 +82,5 @@ MODULE = Module(
     rules={Batch: batch},
     signed_by={Batch: "service"},
     events=(Committed,),
-    invariants=(batch_holds_a_record,),
+    invariants={BATCHES: (batch_holds_a_record,)},
 )

@@ -122,5 +122,5 @@ MODULE = Module(
     signed_by={Register: "service", Claim: ("service", "subject")},
     events=(Registered, Claimed),
     introduces={Claim: Introduces(account="subject", suite="suite", key="key")},
-    invariants=(not_claimed_before_registered,),
+    invariants={SUBJECTS: (not_claimed_before_registered,)},
 )
