@@ -100,6 +100,7 @@ class Room:
         self.keys: dict[bytes, SigningKey] = {member: seeded(member[0]) for member in (A, B, C)}
         self.keys |= {SERVICE: seeded(50), B_SERVICE: seeded(51), DOCTOR: seeded(52), NURSE: seeded(53)}
         self.holder = Holder.open(node, folder / "A", A, SERVICE, self.keys[SERVICE])
+        self._reading: Holder | None = None
 
     @classmethod
     def found(cls, folder: Path, node: Node | None = None, **parameters: int) -> "Room":
@@ -125,6 +126,9 @@ class Room:
 
     def close(self) -> None:
         self.holder.close()
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
         self.node.close()
 
     def reopen(self) -> None:
@@ -132,6 +136,13 @@ class Room:
         self.close()
         self.node = Node.open(self.folder / "ledger", module_set())
         self.holder = Holder.open(self.node, self.folder / "A", A, SERVICE, self.keys[SERVICE])
+
+    @property
+    def reading(self) -> Holder:
+        """B's room, whose staff ask."""
+        if self._reading is None:
+            self._reading = Holder.open(self.node, self.folder / "B", B, B_SERVICE, self.keys[B_SERVICE])
+        return self._reading
 
     @property
     def peer(self) -> LocalPeer:
@@ -209,7 +220,7 @@ class Room:
 
     def ask(self, subject: bytes, *, reader: bytes = DOCTOR, scope: Sequence[ScopeItem] = LABORATORY,
             purpose: str = "TREAT", grant_id: bytes = NO_ID) -> asking.Asked:
-        return asking.ask(self.node, self.peer, subject, reader, self.keys[reader], purpose=purpose, scope=scope,
+        return asking.ask(self.reading, self.peer, subject, reader, self.keys[reader], purpose=purpose, scope=scope,
                           reason="follow-up", grant_id=grant_id)
 
     def signed_challenge(self, subject: bytes) -> SignedChallenge:

@@ -413,7 +413,7 @@ def test_an_answer_to_another_request_is_not_taken_for_this_one(room: rooms.Room
             self.answer = lambda subject, number: room.peer.answer(subject, number)._replace(tx_id=asked.answer_tx)
 
     with pytest.raises(NotVerified):
-        asking.ask(room.node, Substituting(), room.subject(), rooms.DOCTOR, room.keys[rooms.DOCTOR],
+        asking.ask(room.reading, Substituting(), room.subject(), rooms.DOCTOR, room.keys[rooms.DOCTOR],
                    purpose="TREAT", scope=rooms.LABORATORY, reason="x")
 
 

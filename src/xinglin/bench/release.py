@@ -62,12 +62,13 @@ def _spread(name: str, ordered: list[float]) -> dict[str, float]:
 
 def _release(home: Home, subject: SubjectId, document: str, doctor: Staff) -> tuple[float, float]:
     account, key = KeyFile.open(doctor.key_file)
-    peer = home.peer(subject)
+    peer, room = home.peer(subject), home.holder(doctor.organisation)
     start = time.perf_counter()
-    asked = asking.ask(home.node, peer, subject, account, key, purpose="TREAT", reason="follow-up visit",
+    asked = asking.ask(room, peer, subject, account, key, purpose="TREAT", reason="follow-up visit",
                        scope=(ScopeItem(data_class="DocumentReference", id=document),))
     answered = time.perf_counter()
     received = asking.fetch_all(home.node, peer, asked)
+    asking.taken(room, asked)
     end = time.perf_counter()
     if [len(one.resource) >= RESOURCE_BYTES for one in received] != [True]:
         raise NotAuthorised(HolderCode.NOT_AVAILABLE)

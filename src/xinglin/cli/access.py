@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised
@@ -25,6 +25,7 @@ from xinglin.client.wording import Said
 from xinglin.holder import asking, read_log
 from xinglin.holder.asking import Asked, Received
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.holder import Holder
 from xinglin.home import Home
 from xinglin.kernel.module import Event
 from xinglin.modules import access
@@ -72,16 +73,47 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
         found = names.subject(home, subject)
         account, key = call.key(person.key_file)
         peer = home.peer(found)
-        asked = asking.ask(home.node, peer, found, account, key, purpose=purpose_, scope=scope_, reason=reason,
+        room = home.holder(person.organisation)
+        asked = asking.ask(room, peer, found, account, key, purpose=purpose_, scope=scope_, reason=reason,
                            grant_id=grant_id)
         if not asked.permitted:
             raise NotAuthorised(HolderCode.NOT_AVAILABLE, call.words(
                 f"请求编号 {asked.number}，已记入患者的访问记录",
                 f"request number {asked.number}, in the patient's access log"))
-        records = asking.fetch_all(home.node, peer, asked)
-        call.say(f"已允许：{len(records)} 份病历记录，每一部分都与账本一致。",
-                 f"Permitted: {len(records)} records, each part true to the ledger.")
-        _hand_over(call, home, asked, records, out)
+        _take(call, home, room, asked, out)
+
+
+@app.command("receive")
+def receive(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERSON")],
+            number: Annotated[int | None, Argument(metavar="NUMBER", min=1)] = None,
+            subject: Annotated[str | None, Option("--subject", metavar="ID")] = None,
+            out: Annotated[Path | None, Option("-o", "--out", metavar="DIR")] = None) -> None:
+    call = Call.of(ctx)
+    if out is not None:
+        files.require_room(out, over=call.yes)
+    with call.opened() as home:
+        person = home.person(as_)
+        about = None if subject is None else names.subject(home, subject)
+        account, key = call.key(person.key_file)
+        room = home.holder(person.organisation)
+        found = [one for one in asking.waiting(room, account, key)
+                 if number in (None, one.number) and about in (None, one.subject)]
+        if not found:
+            raise NotAuthorised(HolderCode.NOT_AVAILABLE, call.words(
+                "没有尚未取走的获准答复", "no permitted answer waits to be taken"))
+        if len(found) > 1:
+            raise Usage(CliCode.SAY_WHICH, " | ".join(
+                f"{one.number} --subject {one.subject.hex()[:8]}" for one in found))
+        _take(call, home, room, found[0], out)
+
+
+def _take(call: Call, home: Home, room: Holder, asked: Asked, out: Path | None) -> None:
+    """Fetch what an answer permits, hand it over, and only then forget the key that opens it."""
+    records = asking.fetch_all(home.node, home.peer(asked.subject), asked)
+    call.say(f"已允许：{len(records)} 份病历记录，每一部分都与账本一致。",
+             f"Permitted: {len(records)} records, each part true to the ledger.")
+    _hand_over(call, home, asked, records, out)
+    asking.taken(room, asked)
 
 
 def _whole(text: str) -> bytes:

@@ -121,8 +121,9 @@ class Story:
 
     def ask(self, scope: tuple[ScopeItem, ...]) -> asking.Asked:
         account, key = KeyFile.open(self.doctor.key_file)
-        return asking.ask(self.home.node, self.home.peer(self.at_harbour), self.at_harbour, account, key,
-                          purpose="TREAT", scope=scope, reason=self.words("随访", "follow-up visit"))
+        return asking.ask(self.home.holder(self.doctor.organisation), self.home.peer(self.at_harbour),
+                          self.at_harbour, account, key, purpose="TREAT", scope=scope,
+                          reason=self.words("随访", "follow-up visit"))
 
     def words(self, zh: str, en: str) -> str:
         return zh if self.lang == "zh" else en

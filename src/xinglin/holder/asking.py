@@ -15,12 +15,14 @@ from xinglin.base.crypto import HashSuite, SigningKey
 from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
 from xinglin.base.ids import NO_ID, AccountId, GrantId, Hash, NetworkId, SubjectId, TxId
 from xinglin.engine.embedded import Committed
+from xinglin.holder import pending
 from xinglin.holder.answer import salted
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.deliveries import Delivered
 from xinglin.holder.fhir import Head, json_text
 from xinglin.holder.fhir.definitions import resource_types
-from xinglin.holder.holder import order
+from xinglin.holder.holder import Holder, order
+from xinglin.holder.pending import Pending
 from xinglin.holder.release import (
     Page,
     PageKeys,
@@ -60,6 +62,7 @@ class Asked:
     subject: SubjectId
     number: int
     denied: int
+    body: Hash                     # the request's commitment
     tx: TxId
     key: SigningKey                # the reader's, which signs for each page
     recipient: RecipientKey
@@ -88,30 +91,55 @@ class Verified(NamedTuple):
     content: bytes
 
 
-def ask(node: Node, peer: Peer, subject: SubjectId, reader: AccountId, key: SigningKey, *, purpose: str,
+def ask(room: Holder, peer: Peer, subject: SubjectId, reader: AccountId, key: SigningKey, *, purpose: str,
         scope: Sequence[ScopeItem], reason: str, grant_id: GrantId = NO_ID) -> Asked:
-    """Hand over, order, and wait for the answer.
+    """Hand over, order, and wait for the answer. `room` is the reader's own organisation's, which keeps the key.
 
-    Errors  Failed with the ledger's code when the request itself was refused.
+    Errors  Failed with the ledger's code when the request itself was refused; Busy TOO_MUCH_WAITING.
     """
-    recipient = RecipientKey.new()
+    node, recipient = room.node, RecipientKey.new()
     body = codec.encode(RequestBody(reader=reader, purpose=purpose, scope=tuple(scope), reason=reason))
     opened = Opened(nonce=new_nonce(), body=body)
     delivered = Delivered(subject=subject, request=opened, recipient=recipient.public)
+    commitment = commit(node.hashes, "request-body", opened.nonce, body)
+    pending.keep(room, Pending(subject=subject, reader=reader, body=commitment, private=recipient.private,
+                               height=node.ask(lambda ledger: ledger.height), at_ms=node.now_ms()))
     peer.deliver(delivered, key.sign(delivered.message(node.network)))
     committed, events = order(node, [access.Request(
         reader=reader, subject=subject, grant_id=grant_id,
-        key_hash=access.key_hash(node.hashes, recipient.public),
-        body=commit(node.hashes, "request-body", opened.nonce, body))], {reader: key})
+        key_hash=access.key_hash(node.hashes, recipient.public), body=commitment)], {reader: key})
     requested = _one(events, access.Requested)
     if requested.denied:
-        return Asked(subject, requested.number, requested.denied, committed.tx_id, key, recipient, None, None)
+        pending.drop(room, commitment)
+        return Asked(subject, requested.number, requested.denied, commitment, committed.tx_id, key, recipient, None,
+                     None)
     answer_tx = peer.answer(subject, requested.number).tx_id
     outcome = node.outcome(answer_tx)
     answer = _one(outcome.events if outcome else (), access.Answered)
     if (answer.subject, answer.request) != (subject, requested.number):
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "an answer to something else")
-    return Asked(subject, requested.number, 0, committed.tx_id, key, recipient, answer, answer_tx)
+    asked = Asked(subject, requested.number, 0, commitment, committed.tx_id, key, recipient, answer, answer_tx)
+    if not asked.permitted:
+        pending.drop(room, commitment)
+    return asked
+
+
+def waiting(room: Holder, reader: AccountId, key: SigningKey) -> list[Asked]:
+    """The reader's requests whose answer permits and was not taken yet: after a crash, they go on here.
+
+    What nothing can come of any more is dropped: denied, never ordered, never answered, its permit over.
+    """
+    found = []
+    for one, (requested, tx, answer, answer_tx, _) in pending.kept(room):
+        if one.reader == reader and requested is not None and tx is not None and answer is not None:
+            found.append(Asked(one.subject, requested.number, 0, one.body, tx, key,
+                               RecipientKey.from_private(one.private), answer, answer_tx))
+    return found
+
+
+def taken(room: Holder, asked: Asked) -> None:
+    """Forget the key: what it opens is in the reader's hands."""
+    pending.drop(room, asked.body)
 
 
 def _one(events: Sequence[Event], type_: type[E]) -> E:
