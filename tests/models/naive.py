@@ -377,7 +377,7 @@ class Naive:
             raise No(500)
         if self.subjects[subject][0] != holder:
             raise No(501)
-        if decision == 0 and (parts_root != ZERO or expires_at_ms):
+        if decision == 0 and (parts_root != ZERO or expires_at_ms or grant_id != NO_ID or epoch):
             raise No(505)
         if decision == 1:
             self._reader(asked["reader"])

@@ -157,8 +157,10 @@ class Pair:
                                  for_ms=choose((900_000, 60_000, 60_000, 60_000, 2_000_000, 0)))
         if choose((True, False, False)):
             said = self.world.deny(service, "mei", number)
-            said = structs.replace(said, parts_root=choose((said.parts_root, said.parts_root, content("parts"))))
-        elif choose((True, False, False, False, False, False)):
+            wrong = choose(({}, {}, {}, {"parts_root": content("parts")}, {"grant_id": given["grant_id"]},
+                            {"epoch": 1}))
+            return structs.replace(said, subject=subject, **wrong)
+        if choose((True, False, False, False, False, False)):
             said = structs.replace(said, parts_root=content("-"))
         return structs.replace(said, subject=subject, grant_id=given["grant_id"])
 

@@ -1,4 +1,4 @@
-"""Integer units. The bound of each is also the width of its key: 4 or 8 bytes."""
+"""Integer units. The bound of each is also the width of its key: 1, 4 or 8 bytes."""
 
 from typing import Annotated
 

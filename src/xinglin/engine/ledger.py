@@ -68,7 +68,7 @@ def due_key(due_ms: int, table: str, key: bytes) -> bytes:
 
 
 class Ledger:
-    """Reads at the tip, and `write`. Not for threads: one executes, others ask through snapshots of rows."""
+    """Reads at the tip, and `write`. Of one thread, which asks for others between blocks; `stored` is for any."""
 
     def __init__(self, folder: Path, store: Store, manifest: Manifest, modules: ModuleSet, tip: TipRow):
         self.folder = folder

@@ -131,7 +131,7 @@ class Module:
     units        what a message costs its payer, where that is more than 1
     invariants   what holds of every row that is written: else the node stops before it keeps the block
     found        (ctx, manifest) -> None, writes the module's rows of height 0
-    unsponsored  messages that need no payer; counted per first signer and day
+    unsponsored  messages that need no payer; each counts for the subject that signs it, by day
     long_window  messages that may be signed up to 24 h before they expire
     """
 

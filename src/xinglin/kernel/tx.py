@@ -160,8 +160,8 @@ def in_lane(tx: Tx, rows: Sequence[AccountRow | None]) -> bool:
 def prepare(tx: Tx, state: Accounts, now_ms: int) -> list[Check]:
     """The signatures to verify for `tx` to be includable at `now_ms` after `state`.
 
-    The first signer's payer pays, so the first signer has an account, and its payer is an active member: neither
-    a stranger nor whoever is invited, but not admitted, can leave anything behind.
+    The first signer's payer pays, so the first signer has an account, and its payer is an active member (which a
+    lane does not need): neither a stranger nor whoever is invited, but not admitted, can leave anything behind.
 
     Errors  NotIncludable TX_EXPIRED, EXPIRY_TOO_FAR_AHEAD, ALREADY_EXECUTED, SIGNER_UNKNOWN, PAYER_NOT_ACTIVE.
     """

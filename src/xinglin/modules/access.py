@@ -4,10 +4,10 @@ Tables      access/log       (subject) -> LogRow: count and running hash of all 
             access/requests  (subject, number) -> RequestRow, while the answer is owed
             access/asked     (subject, grantee) -> AskedRow: what one organisation asked today, and what is open
             access/anchors   (member) -> AnchorRow: count and running hash of a holder's read log
-Messages    access.request/1  a reader asks; takes the subject's next number even when there is no consent
-            access.answer/1   the holder permits or denies, nothing finer; the rest is committed
+Messages    access.request/1  a reader asks; takes the subject's next number, without a consent too, so many times a day
+            access.answer/1   the holder permits or denies, and a denial says nothing finer; the rest is committed
             access.anchor/1   the holder commits to its read log
-Timers      a request without an answer in time is a breach, in public, and an entry of its own
+Timers      a request without an answer in time is a breach, in public, and an entry of its own, whyever none came
 Invariants  a log row has an entry; a request has a time to be answered; nobody asks more than a day allows
 Reads       members (who asks, who answers?), subjects (whose are they?), consent (is there a live grant?)
 Source      design.md 5; core.md "Asking and answering"; safety.md P2, P3, P26
@@ -109,8 +109,8 @@ class Answer(Message, tag="access.answer/1"):
     subject: SubjectId
     number: Count                 # of the request
     decision: Decision
-    grant_id: GrantId             # the one used
-    epoch: Epoch                  # of that grant when it was judged
+    grant_id: GrantId             # the one used; NO_ID in a denial
+    epoch: Epoch                  # of that grant when it was judged; 0 in a denial
     inputs: Commitment            # opened to the patient: what was judged, and the cause
     opening: Commitment           # opened to reader and patient: scope and reason
     parts_root: Hash
@@ -236,8 +236,8 @@ def answer(ctx: Context, msg: Answer) -> Event:
         refuse(Refusal.NOT_THE_HOLDER)
     if msg.decision is Decision.PERMIT:
         _check_permit(ctx, msg, asked)
-    elif msg.parts_root != NO_HASH or msg.expires_at_ms:
-        refuse(Refusal.DENIAL_WITH_PARTS)
+    elif msg.parts_root != NO_HASH or msg.expires_at_ms or msg.grant_id != NO_ID or msg.epoch:
+        refuse(Refusal.DENIAL_WITH_PARTS)         # a grant's name would say that she gave one, and not for this
 
     _close(ctx, msg.subject, msg.number, asked.grantee)
     event = Answered(subject=msg.subject, number=_next(ctx, msg.subject), request=msg.number,

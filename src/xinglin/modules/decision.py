@@ -1,4 +1,4 @@
-"""The one rule over private data: `decide`. The holder runs it; whoever is shown the inputs runs it again.
+"""The one rule over private data: `decide`. The holder runs it; whoever is shown what it judged runs it again.
 
 Reads       nothing: a pure function, pinned by RULE_VERSION
 Source      domains.md J1; core.md "Asking and answering"; HL7 ActReason, v3-Confidentiality, ActCode
@@ -95,7 +95,7 @@ class Judgement(NamedTuple):
 
 
 class Inputs(Struct, tag="xinglin.inputs/1"):
-    """What was judged. Opened to the patient, so that anyone she shows it to can judge again."""
+    """What was judged. Opened to the patient: whoever has bodies and facts that hash to this can judge again."""
 
     rule_version: U8
     request: Commitment

@@ -65,7 +65,7 @@ class Motion(IntEnum):
 
 
 class Role(IntEnum):
-    """What a member of staff is; ISCO-08 as FHIR's practitioner roles use it, and services."""
+    """What a member of staff is; a service is no person."""
 
     PHYSICIAN, NURSE, PHARMACIST, PSYCHIATRIST, CLAIMS_OFFICER, AUDITOR, RESEARCHER, SERVICE = range(8)
 
