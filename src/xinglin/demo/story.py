@@ -1,6 +1,7 @@
-"""The story, each step checked by what a stranger could see: answers, receipts, proof files.
+"""The story, each step checked by what came of it: answers, receipts, proof files that a stranger could verify.
 
-No step looks inside the node or a vault to find out whether it held.
+No step opens a vault to find out whether it held. Where a file has no name yet, the node is asked, as any member may
+ask its own: for the outcome of a timer. The search for people reads every file that is outside the vaults.
 """
 
 import secrets
@@ -130,7 +131,7 @@ class Story:
 
 
 def check(holds: bool, what: str) -> None:
-    """A step does not hold: say what did not."""
+    """Errors  NotUnderstood STEP_DID_NOT_HOLD, with what did not."""
     require(holds, DemoCode.STEP_DID_NOT_HOLD, what)
 
 
