@@ -8,7 +8,9 @@ import pytest
 
 from cli.command import Shell
 from holder import rooms
-from xinglin.holder import asking
+from xinglin.holder import answer, asking
+from xinglin.home import Home
+from xinglin.modules.decision import Cause, Judgement
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,44 @@ def test_of_several_that_wait_one_is_named(shell: Shell, monkeypatch: pytest.Mon
 def test_what_was_taken_at_once_does_not_wait(shell: Shell) -> None:
     shell.ok(*ask(shell))
     assert shell.run("access", "receive", "--as", "chen").code == 4
+
+
+def test_a_patient_judges_an_honest_answer_again(shell: Shell) -> None:
+    shell.ok(*ask(shell))
+    assert shell.run(*ask(shell)[:-3], "HRESCH", "--reason", "study").code == 4
+    found = shell.json("access", "check", "--wallet", "mei.wallet")
+    assert {one["follows"] for one in found} == {True} and {one["finding"] for one in found} == {"follows"}
+    permitted, denied = found[-2:]
+    assert (permitted["status"], permitted["released"], permitted["due"]) == ("permitted", 3, 3)
+    assert (denied["status"], denied["stated_cause"], denied["found_cause"]) == ("denied", "other_purpose",
+                                                                                   "other_purpose")
+    (one,) = shell.json("access", "check", permitted["number"], "--wallet", "mei.wallet")
+    assert one == permitted
+    assert "符合规则" in shell.ok("access", "check", "--wallet", "mei.wallet", "--lang", "zh").out
+    assert shell.run("access", "check", 9999, "--wallet", "mei.wallet").code == 3
+
+
+def test_an_answer_that_does_not_follow_is_told_and_exits_5(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(answer, "decide", lambda *_: Judgement(Cause.NOTHING_IN_SCOPE, ()))
+        assert shell.run(*ask(shell)).code == 4
+    done = shell.run("access", "check", "--wallet", "mei.wallet", "--json")
+    lied = json.loads(done.out)[-1]
+    assert done.code == 5 and json.loads(done.err)["name"] == "ANSWER_DOES_NOT_FOLLOW"
+    assert (lied["follows"], lied["finding"], lied["stated_cause"], lied["found_cause"]) == (
+        False, "other_cause", "nothing_in_scope", "permitted")
+    for lang, words in (("en", "does not follow"), ("zh", "不符合规则")):
+        assert words in shell.run("access", "check", lied["number"], "--wallet", "mei.wallet", "--lang", lang).out
+
+
+def test_an_answer_that_cannot_be_told_exits_5(shell: Shell) -> None:
+    shell.ok(*ask(shell))
+    with Home.open(shell.home) as home:
+        holder = home.holder(home.organisation("east"))
+        subject = bytes.fromhex(shell.env["SUBJECT"])
+        for name in holder.cabinet.list("openings", subject)[-1:]:
+            holder.cabinet.delete("openings", subject, name)
+    number = shell.json("access", "list", "--wallet", "mei.wallet")[-1]["number"]
+    done = shell.run("access", "check", number, "--wallet", "mei.wallet", "--json")
+    assert done.code == 5 and json.loads(done.err)["name"] == "ANSWER_NOT_JUDGED"
+    assert json.loads(done.out)[0]["follows"] is None

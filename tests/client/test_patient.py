@@ -7,58 +7,24 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from client.wards import Lying, Ward
 from holder import rooms
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotAuthorised, NotFound, NotUnderstood, NotVerified
 from xinglin.base.limits import WALLET_LABEL_CHARS_MAX
 from xinglin.base.units import MS_PER_HOUR
-from xinglin.client import Client, History, Patient, Wallet, verify_file
+from xinglin.client import Client, Patient, Wallet, verify_file
 from xinglin.client.codes import ClientCode
-from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge
+from xinglin.client.door import Challenge, ClaimRequest, OpenedHistory, Reply, SignedChallenge
 from xinglin.client.patient import JITTER_MS
 from xinglin.client.sealed_file import Strength
 from xinglin.client.signing import EXPIRES_IN_MS
-from xinglin.holder import asking, claim_codes
+from xinglin.holder import asking, claim_codes, openings
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.peers import LocalDoor
 from xinglin.kernel.codes import KernelCode
-from xinglin.kernel.tx import Body, Transaction
 from xinglin.modules import access, consent, module_set
 from xinglin.modules.decision import Opened, RequestBody
 from xinglin.node import LocalTransport, Node
-
-
-class Ward:
-    """A network, a patient who has claimed her subject with her wallet, and what her wallet sent."""
-
-    def __init__(self, folder: Path, room: rooms.Room | None = None):
-        self.room = room or rooms.Room.found(folder)
-        self.room.take_in(*rooms.chart(3))
-        self.subject = self.room.subject()
-        self.sent: list[Any] = []
-        ward = self
-
-        class Listening(LocalTransport):
-            def order(self, raw: bytes) -> bytes:
-                ward.sent.append(codec.decode(codec.decode(raw, Transaction).body, Body[module_set().message_type]))
-                return super().order(raw)
-
-        self.client = Client(Listening(self.room.node), module_set(), self.room.node.network)
-        self.wallet = Wallet.create(folder / "mei.wallet", "passphrase", strength=Strength.INTERACTIVE)
-        self.patient = Patient(self.client, self.wallet)
-        self.door: LocalDoor = LocalDoor(self.room.holder)
-
-    def claim(self, door: Any = None) -> bytes:
-        code = claim_codes.issue(self.room.holder, self.subject)
-        return self.patient.claim(door or self.door, rooms.A, self.subject, code, label="Harbour")
-
-    def grant(self, **changes: Any) -> bytes:
-        fields: dict[str, Any] = {"scope": rooms.LABORATORY, "purposes": ("TREAT",), "hours": 24, "labels": (),
-                                  "wording": "My results.", "language": "en"} | changes
-        return self.patient.grant(self.door, self.subject, rooms.B, **fields)[0]
-
-    def history(self, door: Any = None) -> History:
-        return self.patient.history(door or self.door, self.subject)
 
 
 @pytest.fixture
@@ -243,18 +209,6 @@ def test_a_real_networks_consent_is_counted_from_the_wallets_own_clock(tmp_path:
 
 # -- a door that lies
 
-class Lying:
-    """The holder's door, some of whose answers are replaced."""
-
-    def __init__(self, door: LocalDoor, **answers: Any):
-        self._door = door
-        self._answers = answers
-
-    def __getattr__(self, name: str) -> Any:
-        honest = getattr(self._door, name)
-        return lambda *values: self._answers[name](honest, *values) if name in self._answers else honest(*values)
-
-
 def test_a_claim_is_believed_only_with_its_own_receipt(ward: Ward) -> None:
     other = ward.room.node.receipt_at(1, 0)
     for answer in (lambda honest, request: other, lambda honest, request: b"",
@@ -279,8 +233,12 @@ def test_a_claim_that_the_ledger_refused_is_not_taken_for_one_that_stands(ward: 
     assert caught.value.code.name == "SUBJECT_ALREADY_CLAIMED"
 
 
-def with_history(change: Any) -> Any:
-    return {"history": lambda honest, signed: change(*honest(signed))}
+def with_history(ward: Ward, change: Any) -> Any:
+    def history(honest: Any, signed: SignedChallenge) -> Reply:
+        entries, words, proof = change(*openings.history(ward.room.holder, signed))
+        return Reply.to(signed, OpenedHistory(entries=tuple(map(codec.encode, entries)), words=tuple(words),
+                                              proof=proof))
+    return {"history": history}
 
 
 def another_request(words: list[Any]) -> list[Any]:
@@ -315,7 +273,7 @@ def test_a_history_that_is_not_the_ledgers_is_not_shown(claimed: Ward, name: str
     claimed.room.ask(claimed.subject)
     assert len(claimed.history().entries) == 2
     with pytest.raises(NotVerified):
-        claimed.history(Lying(claimed.door, **with_history(LIES[name])))
+        claimed.history(Lying(claimed.door, **with_history(claimed, LIES[name])))
 
 
 def test_a_history_of_another_subject_is_not_taken_for_hers(claimed: Ward) -> None:
@@ -324,7 +282,9 @@ def test_a_history_of_another_subject_is_not_taken_for_hers(claimed: Ward) -> No
     room.claim(room.subject("li"))
 
     def others(honest: Any, signed: SignedChallenge) -> Any:
-        return LocalDoor(room.holder).history(room.signed_challenge(room.subject("li")))
+        entries, words, proof = openings.history(room.holder, room.signed_challenge(room.subject("li")))
+        return Reply.to(signed, OpenedHistory(entries=tuple(map(codec.encode, entries)), words=tuple(words),
+                                              proof=proof))
 
     with pytest.raises(NotVerified) as caught:
         claimed.history(Lying(claimed.door, history=others))

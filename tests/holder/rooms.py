@@ -5,6 +5,7 @@ own form, unless a test brings another.
 """
 
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from xinglin.modules import consent, members, module_set, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.node import Node
 from xinglin.vault.keystore import TagKind
+from xinglin.vault.wrap import RecipientKey
 
 ED25519 = SignatureSuite.ED25519
+RECIPIENT = RecipientKey.new()      # whose replies are not opened here
 STARTED_MS = 1_700_000_000_000
 
 A, B, C = (bytes([letter]) * 16 for letter in b"ABC")
@@ -101,6 +104,7 @@ class Room:
         self.keys |= {SERVICE: seeded(50), B_SERVICE: seeded(51), DOCTOR: seeded(52), NURSE: seeded(53)}
         self.holder = Holder.open(node, folder / "A", A, SERVICE, self.keys[SERVICE])
         self._reading: Holder | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def found(cls, folder: Path, node: Node | None = None, **parameters: int) -> "Room":
@@ -140,9 +144,10 @@ class Room:
     @property
     def reading(self) -> Holder:
         """B's room, whose staff ask."""
-        if self._reading is None:
-            self._reading = Holder.open(self.node, self.folder / "B", B, B_SERVICE, self.keys[B_SERVICE])
-        return self._reading
+        with self._opening:
+            if self._reading is None:
+                self._reading = Holder.open(self.node, self.folder / "B", B, B_SERVICE, self.keys[B_SERVICE])
+            return self._reading
 
     @property
     def peer(self) -> LocalPeer:
@@ -225,7 +230,7 @@ class Room:
 
     def signed_challenge(self, subject: bytes) -> SignedChallenge:
         drawn = openings.challenge(self.holder, subject)
-        return SignedChallenge(challenge=drawn, signature=self.keys[subject].sign(drawn.message()))
+        return drawn.signed(self.keys[subject], RECIPIENT.public)
 
     def cause(self, subject: bytes, entry: int) -> Any:
         """What the patient reads of why entry number `entry` was decided so."""

@@ -9,18 +9,21 @@ from msgspec import structs
 
 from holder import rooms
 from xinglin.base import codec
-from xinglin.base.check import NotAuthorised, NotFound
+from xinglin.base.check import NotAuthorised, NotFound, NotVerified
 from xinglin.base.crypto import SHA256
 from xinglin.base.ids import NO_ID
 from xinglin.base.limits import CHALLENGE_MS, CHALLENGES_PER_SUBJECT_MAX
 from xinglin.client import Completeness, verify_file
-from xinglin.client.door import SignedChallenge
+from xinglin.client.door import OpenedHistory, SignedChallenge
+from xinglin.client.records import OpenedRecords
 from xinglin.client.signing import sign
 from xinglin.holder import openings
 from xinglin.holder.challenges import Challenges
 from xinglin.holder.codes import HolderCode
+from xinglin.holder.peers import LocalDoor
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access, members
+from xinglin.vault.wrap import RecipientKey
 
 
 @pytest.fixture
@@ -67,24 +70,55 @@ def test_a_challenge_is_for_its_own_subject_network_and_process(room: rooms.Room
                   structs.replace(drawn, nonce=bytes(32)), structs.replace(drawn, nonce=b""),
                   structs.replace(drawn, nonce=drawn.nonce[:-1] + bytes([drawn.nonce[-1] ^ 1]))):
         for key in (mei, li):
-            not_met(room, SignedChallenge(challenge=other, signature=room.keys[key].sign(other.message())))
+            not_met(room, other.signed(room.keys[key], rooms.RECIPIENT.public))
     room.reopen()
-    not_met(room, SignedChallenge(challenge=drawn, signature=room.keys[mei].sign(drawn.message())))
+    not_met(room, drawn.signed(room.keys[mei], rooms.RECIPIENT.public))
 
 
 @pytest.mark.parametrize("signer", [rooms.DOCTOR, rooms.SERVICE, rooms.A])
 def test_nobody_elses_signature_opens_her_history(room: rooms.Room, signer: bytes) -> None:
     drawn = openings.challenge(room.holder, room.subject())
-    not_met(room, SignedChallenge(challenge=drawn, signature=room.keys[signer].sign(drawn.message())))
-    not_met(room, SignedChallenge(challenge=drawn, signature=b""))
-    hers = room.keys[room.subject()].sign(drawn.message())
-    assert openings.history(room.holder, SignedChallenge(challenge=drawn, signature=hers))[0] == [], \
+    not_met(room, drawn.signed(room.keys[signer], rooms.RECIPIENT.public))
+    hers = drawn.signed(room.keys[room.subject()], rooms.RECIPIENT.public)
+    not_met(room, structs.replace(hers, signature=b""))
+    assert openings.history(room.holder, hers)[0] == [], \
         "a stranger's wrong signature does not use it up"
 
 
 def test_what_she_signs_for_the_ledger_is_no_signed_challenge(room: rooms.Room) -> None:
     drawn = openings.challenge(room.holder, room.subject())
-    not_met(room, SignedChallenge(challenge=drawn, signature=room.keys[room.subject()].sign(codec.encode(drawn))))
+    hers = drawn.signed(room.keys[room.subject()], rooms.RECIPIENT.public)
+    not_met(room, structs.replace(hers, signature=room.keys[room.subject()].sign(codec.encode(drawn))))
+
+
+def test_a_door_in_the_middle_is_replied_to_for_her_alone(room: rooms.Room) -> None:
+    """It can pass on what she signed, and neither read the reply nor have it made for itself."""
+    subject, hers, its = room.subject(), RecipientKey.new(), RecipientKey.new()
+    door = LocalDoor(room.holder)
+    for ask, type_ in ((door.history, OpenedHistory), (door.records, OpenedRecords)):
+        drawn = door.challenge(subject)
+        signed = drawn.signed(room.keys[subject], hers.public)
+        with pytest.raises(NotAuthorised) as caught:
+            ask(structs.replace(signed, recipient=its.public))
+        assert caught.value.code is HolderCode.CHALLENGE_NOT_MET
+        reply = ask(signed)
+        with pytest.raises(NotVerified):
+            reply.opened(drawn, its, type_)
+        with pytest.raises(NotVerified):
+            reply.opened(door.challenge(subject), hers, type_)
+        assert isinstance(reply.opened(drawn, hers, type_), type_)
+
+
+def test_records_are_opened_to_herself_alone(room: rooms.Room) -> None:
+    subject = room.subject()
+    with pytest.raises(NotAuthorised):
+        openings.records(room.holder, openings.challenge(room.holder, subject).signed(
+            room.keys[rooms.DOCTOR], rooms.RECIPIENT.public))
+    signed = room.signed_challenge(subject)
+    (batch,) = openings.records(room.holder, signed).batches
+    assert batch is not None and len(batch.heads) == 5
+    with pytest.raises(NotAuthorised):
+        openings.records(room.holder, signed)
 
 
 def test_an_account_that_is_no_subject_here_gets_no_challenge(room: rooms.Room) -> None:

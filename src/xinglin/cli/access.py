@@ -9,7 +9,7 @@ import typer
 from typer import Argument, Option
 
 from xinglin.base import codec
-from xinglin.base.check import NotAuthorised
+from xinglin.base.check import NotAuthorised, NotFound, NotVerified
 from xinglin.base.ids import NO_ID, SubjectId
 from xinglin.base.limits import WORDS_CHARS_MAX
 from xinglin.cli import choices, files, names, show
@@ -19,7 +19,9 @@ from xinglin.cli.options import As, OutNeeded, OwnSubject, Purpose, Scope, Subje
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
 from xinglin.client import wording
+from xinglin.client.codes import ClientCode
 from xinglin.client.door import Words
+from xinglin.client.judging import Finding, Judged
 from xinglin.client.patient import History
 from xinglin.client.wording import Said
 from xinglin.holder import asking, read_log
@@ -41,6 +43,11 @@ LISTED = (Column("number", "编号", "no."), Column("at", "时间", "at"), Colum
           Column("why", "目的", "purpose"), Column("reason", "理由", "reason"), Column("outcome", "结果", "outcome"),
           Column("because", "原因", "because"), Column("records", "病历记录数", "records"))
 
+JUDGED = (Column("number", "编号", "no."), Column("outcome", "结果", "outcome"), Column("verdict", "判断", "verdict"),
+          Column("because", "说明", "finding"), Column("stated", "持有方称", "the holder says"),
+          Column("found", "规则得出", "the rule says"), Column("released", "已提供", "released"),
+          Column("due", "应提供", "selected"))
+
 OUTCOMES = {"permitted": Said("已允许", "permitted"), "denied": Said("已拒绝", "denied"),
             "unanswered": Said("持有方未答复", "the holder did not answer"), "open": Said("待答复", "not answered yet")}
 CAUSES: dict[Cause, Said] = {
@@ -53,6 +60,24 @@ CAUSES: dict[Cause, Said] = {
     Cause.OTHER_PURPOSE: Said("授权用于其他目的", "your consent is for another purpose"),
     Cause.NOTHING_IN_SCOPE: Said("授权范围内没有病历记录", "nothing of it is in your consent's scope"),
     Cause.ONLY_WITHHELD: Said("只有未授权的敏感病历记录", "only sensitive records that your consent leaves out"),
+}
+VERDICTS = {True: Said("符合规则", "follows"), False: Said("不符合规则", "does not follow"),
+            None: Said("无法判断", "cannot be told")}
+FINDINGS: dict[Finding, Said] = {
+    Finding.FOLLOWS: Said("重新判定的结果与所提供的病历记录都一致", "judged again: the same answer, the same records"),
+    Finding.OTHER_REQUEST: Said("判定的不是账本上的请求", "another request was judged than the one on the ledger"),
+    Finding.OTHER_ROLE: Said("请求者的角色与账本不符", "the reader was given a role that is not hers"),
+    Finding.OTHER_CONSENT: Said("判定所依据的不是您给该机构的授权", "judged by what is no consent of yours to them"),
+    Finding.OTHER_RECORDS: Said("判定时的病历记录与账本不符：有遗漏或改动",
+                                "the records that were judged are not the ledger's: left out or altered"),
+    Finding.OTHER_CAUSE: Said("按规则应是另一种结果", "the rule says something else"),
+    Finding.OTHER_PARTS: Said("提供的病历记录与规则所选的不同", "other records were released than the rule selects"),
+    Finding.COVERED: Said("被拒绝，但当时有效的授权涵盖该请求", "denied, though a consent in force covered it"),
+    Finding.NOT_OPENED: Said("持有方没有公开请求或判定的内容", "the holder did not open what was asked or judged"),
+    Finding.OTHER_RULE: Said("所用规则的版本在此未知", "judged by a version of the rule that is not known here"),
+    Finding.CONSENT_NOT_KNOWN: Said("某项授权的内容在此未知", "the terms of a consent are not known here"),
+    Finding.PERHAPS_COVERED: Said("有授权涵盖该请求，但账本未记录当时它是否有效",
+                                  "a consent covers it; whether it was in force just then, the ledger does not tell"),
 }
 
 
@@ -232,6 +257,33 @@ def _outcome(call: Call, asked: access.Requested, answer: Event | None, words: d
 
 def _cause(inputs: Opened | None) -> Cause | None:
     return None if inputs is None else codec.decode(inputs.body, Inputs).cause
+
+
+@app.command("check")
+def check(ctx: typer.Context, wallet: WalletFile,
+          number: Annotated[int | None, Argument(metavar="NUMBER", min=1)] = None, subject: OwnSubject = None) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        patient = call.patient(home, wallet)
+        found = names.own_subject(home, patient.wallet, subject)
+        judged = [one for one in patient.judge(home.door(found), found) if number in (None, one.request)]
+        if number is not None and not judged:
+            raise NotFound(HolderCode.REQUEST_NOT_KNOWN, str(number))
+        show.rows(call, JUDGED, [_judged(call, one) for one in judged])
+    for follows, code in ((False, ClientCode.ANSWER_DOES_NOT_FOLLOW), (None, ClientCode.ANSWER_NOT_JUDGED)):
+        those = [str(one.request) for one in judged if one.finding.follows is follows]
+        if those:
+            raise NotVerified(code, ", ".join(those))
+
+
+def _judged(call: Call, one: Judged) -> dict[str, Any]:
+    said = {cause: CAUSES[cause].in_(call.lang) if cause is not None else "" for cause in (one.stated, one.found)}
+    status = "permitted" if one.permitted else "denied"
+    return {"number": one.request, "outcome": OUTCOMES[status].in_(call.lang), "status": status,
+            "verdict": VERDICTS[one.finding.follows].in_(call.lang), "follows": one.finding.follows,
+            "finding": one.finding, "because": FINDINGS[one.finding].in_(call.lang),
+            "stated": said[one.stated], "stated_cause": one.stated, "found": said[one.found], "found_cause": one.found,
+            "released": one.released, "due": one.due}
 
 
 @app.command("prove")

@@ -8,11 +8,13 @@ from xinglin.base import codec
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import SigningKey
 from xinglin.base.ids import GrantId, Hash, NetworkId, SubjectId
+from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
 from xinglin.base.units import Count
-from xinglin.kernel.module import Event
 from xinglin.modules.decision import Opened
+from xinglin.vault.seal import new_key, open_sealed, seal
+from xinglin.vault.wrap import PUBLIC_BYTES, RecipientKey, wrap
 
-CHALLENGE_DOMAIN = b"xinglin/challenge/1\x00"
+CHALLENGE_DOMAIN = b"xinglin/challenge/2\x00"
 KEPT_CONSENT_DOMAIN = b"xinglin/kept-consent/1\x00"
 
 SignatureBytes = Annotated[bytes, Meta(max_length=4096)]
@@ -33,13 +35,43 @@ class Challenge(Struct, tag="xinglin.challenge/1"):
     subject: SubjectId
     nonce: Hash
 
-    def message(self) -> bytes:
-        return CHALLENGE_DOMAIN + codec.encode(self)
+    def signed(self, key: SigningKey, recipient: bytes) -> "SignedChallenge":
+        return SignedChallenge(challenge=self, recipient=recipient,
+                               signature=key.sign(challenge_message(self, recipient)))
 
 
-class SignedChallenge(Struct, tag="xinglin.signed-challenge/1"):
+def challenge_message(challenge: Challenge, recipient: bytes) -> bytes:
+    """What she signs. With the key for the reply in it, a door between her and her holder learns nothing."""
+    return CHALLENGE_DOMAIN + codec.encode((challenge, recipient))
+
+
+class SignedChallenge(Struct, tag="xinglin.signed-challenge/2"):
     challenge: Challenge
+    recipient: Annotated[bytes, Meta(min_length=PUBLIC_BYTES, max_length=PUBLIC_BYTES)]    # fresh
     signature: SignatureBytes
+
+
+class Reply(Struct, tag="xinglin.reply/1"):
+    """What a signed challenge is answered with, for the key in it alone."""
+
+    wrapped: Annotated[bytes, Meta(max_length=4096)]           # a fresh key
+    sealed: Annotated[bytes, Meta(max_length=2 * PROOF_FILE_BYTES_MAX)]     # the content under it
+
+    @classmethod
+    def to(cls, signed: SignedChallenge, content: Struct) -> "Reply":
+        key, context = new_key(), _reply_context(signed.challenge)
+        return cls(wrapped=wrap(signed.recipient, context, key), sealed=seal(key, context, codec.encode(content)))
+
+    def opened(self, challenge: Challenge, recipient: RecipientKey, type_: type[codec.T]) -> codec.T:
+        """Errors  NotVerified WRAP_NOT_VALID, SEAL_NOT_VALID; NotUnderstood BYTES_NOT_UNDERSTOOD."""
+        context = _reply_context(challenge)
+        content: codec.T = codec.decode(
+            open_sealed(recipient.unwrap(context, self.wrapped), context, self.sealed), type_)
+        return content
+
+
+def _reply_context(challenge: Challenge) -> bytes:
+    return codec.encode(("xinglin/reply/1", challenge.network, challenge.subject, challenge.nonce))
 
 
 class KeptConsent(Struct, tag="xinglin.kept-consent/1"):
@@ -64,13 +96,22 @@ class SignedConsent(Struct, tag="xinglin.signed-consent/1"):
     signature: SignatureBytes
 
 
-class Words(Struct, tag="xinglin.words/1"):
+class Words(Struct, tag="xinglin.words/2"):
     """What was asked and judged behind one entry; None where nothing was delivered ("not stated")."""
 
     number: Count
     request: Opened | None
     inputs: Opened | None
     opening: Opened | None
+    consent: Opened | None         # the terms that were judged, which her wallet may have lost
+
+
+class OpenedHistory(Struct, tag="xinglin.opened-history/1"):
+    """Entries in order, the words behind each, and a state-proof file of the log row."""
+
+    entries: Annotated[tuple[Annotated[bytes, Meta(max_length=2048)], ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
+    words: Annotated[tuple[Words, ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
+    proof: Annotated[bytes, Meta(max_length=PROOF_FILE_BYTES_MAX)]
 
 
 class Door(Protocol):
@@ -87,5 +128,8 @@ class Door(Protocol):
 
     def challenge(self, subject: SubjectId) -> Challenge: ...
 
-    def history(self, signed: SignedChallenge) -> tuple[list[Event], list[Words], bytes]:
-        """(entries in order, the words behind them, a state-proof file of the log row)."""
+    def history(self, signed: SignedChallenge) -> Reply:
+        """Of OpenedHistory."""
+
+    def records(self, signed: SignedChallenge) -> Reply:
+        """Of OpenedRecords."""

@@ -2,17 +2,28 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotFound, NotVerified
+from xinglin.base.check import Failed, NotFound, NotUnderstood, NotVerified
 from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.client import Client, Sent
 from xinglin.client.codes import ClientCode
-from xinglin.client.door import ClaimRequest, Door, KeptConsent, SignedChallenge, Words
+from xinglin.client.door import (
+    ClaimRequest,
+    Door,
+    KeptConsent,
+    OpenedHistory,
+    Reply,
+    SignedChallenge,
+    Words,
+)
+from xinglin.client.judging import Judged, Known, Terms, judge, opened
+from xinglin.client.records import KnownBatch, OpenedRecords
+from xinglin.client.records import known as known_batches
 from xinglin.client.signing import EXPIRES_IN_MS
 from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
@@ -20,9 +31,10 @@ from xinglin.kernel.accounts import ACCOUNTS, AccountRow, find_key
 from xinglin.kernel.module import Event, Message
 from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, tx_id
-from xinglin.modules import access, consent, subjects
+from xinglin.modules import access, consent, members, records, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.modules.members import Role
+from xinglin.vault.wrap import RecipientKey
 
 CLOCK_HOURS = 1                    # by which two clocks may differ: the hour turns, or one is a little fast
 JITTER_MS = 30_000                 # wallets draw the expiry: a constant one would tell this device's clock, to the ms
@@ -136,19 +148,92 @@ class Patient:
 
         Errors  NotVerified: entries or words are not the ones that were ordered; NotAuthorised CHALLENGE_NOT_MET.
         """
-        challenge = door.challenge(subject)
-        if (challenge.network, challenge.subject) != (self._client.network.id, subject):
-            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the challenge is for something else")
-        entries, words, proof = door.history(SignedChallenge(
-            challenge=challenge, signature=self.key(subject).sign(challenge.message())))
-        file = codec.encode(Completeness(entries=tuple(codec.encode(entry) for entry in entries),
-                                         log=read_file(proof, StateProof)))
+        opened = self._opened(door, subject, door.history, OpenedHistory)
+        words = [*opened.words]
+        file = codec.encode(Completeness(entries=opened.entries, log=read_file(opened.proof, StateProof)))
         verdict = verify_file(file, self._client.pinned, self._client.modules)
-        if verdict.facts["subject"] != subject.hex() or len(words) != len(entries):
+        if verdict.facts["subject"] != subject.hex() or len(words) != len(verdict.events):
             raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the list is of another subject, or lacks words")
         for entry, one in zip(verdict.events, words, strict=True):
             _check_words(verdict.network.hashes, entry, one)
         return History([*verdict.events], words, file, verdict.time_ms)
+
+    def _opened(self, door: Door, subject: SubjectId, ask: Callable[[SignedChallenge], Reply],
+                type_: type[codec.T]) -> codec.T:
+        """What the door replies to a signed challenge, which nobody on the way can read.
+
+        Errors  NotVerified WORDS_DO_NOT_MATCH, WRAP_NOT_VALID, SEAL_NOT_VALID; NotAuthorised CHALLENGE_NOT_MET.
+        """
+        challenge, recipient = door.challenge(subject), RecipientKey.new()
+        if (challenge.network, challenge.subject) != (self._client.network.id, subject):
+            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the challenge is for something else")
+        try:
+            return ask(challenge.signed(self.key(subject), recipient.public)).opened(challenge, recipient, type_)
+        except NotUnderstood as error:
+            raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, error.detail) from None
+
+    def judge(self, door: Door, subject: SubjectId) -> list[Judged]:
+        """Every answer of her holder, judged again: does it follow from the rules? Oldest first.
+
+        Errors  as `history`; NotVerified RECORDS_DO_NOT_MATCH: the records that the holder shows are not the ledger's.
+        """
+        history = self.history(door, subject)
+        words = {one.number: one for one in history.words}
+        asked = {entry.number: entry for entry in history.entries if isinstance(entry, access.Requested)}
+        answers = [entry for entry in history.entries if isinstance(entry, access.Answered)]
+        batches = self._batches(door, subject) if answers else []
+        of_grantee: dict[MemberId, tuple[Sequence[consent.Given], Mapping[Commitment, Terms]]] = {}
+        found = []
+        for answer in answers:
+            request = asked[answer.request]
+            if request.grantee not in of_grantee:
+                of_grantee[request.grantee] = self._consents(subject, request.grantee, answers, words)
+            grants, terms = of_grantee[request.grantee]
+            staff, active = self._reader(request.reader)
+            known = Known(self._client.network.hashes, self._client.network.manifest.parameters.answer_ms, batches,
+                          grants, terms, staff, active)
+            found.append(judge(known, request, words[request.number].request, answer, words[answer.number]))
+        return found
+
+    def _batches(self, door: Door, subject: SubjectId) -> list[KnownBatch]:
+        """What the holder opens of her records, held to every batch on the ledger."""
+        opened = self._opened(door, subject, door.records, OpenedRecords)
+        rows: list[records.BatchRow] = []
+        while isinstance(row := self._client.prove(records.BATCHES, (subject, len(rows) + 1))[0].row, records.BatchRow):
+            rows.append(row)
+        return known_batches(self._client.network.hashes, opened, rows)
+
+    def _consents(self, subject: SubjectId, grantee: MemberId, answers: Sequence[access.Answered],
+                  words: Mapping[int, Words]) -> tuple[Sequence[consent.Given], Mapping[Commitment, Terms]]:
+        """Her grants to an organisation as they stand, and the terms of those that are known: from her wallet, else
+        from her holder, where they are those that a grant on the ledger commits to."""
+        hashes, network = self._client.network.hashes, self._client.network.id
+        row = self._client.prove(consent.GRANTS, (subject, grantee))[0].row
+        grants = row.grants if isinstance(row, consent.GrantsRow) else ()
+        bodies = [(made.grant_id, Opened(nonce=made.nonce, body=made.body)) for made in self.wallet.grants
+                  if (made.network, made.subject, made.grantee) == (network, subject, grantee)]
+        by_commitment = {given.body: given.grant_id for given in grants}
+        for answer in answers:
+            kept = words[answer.number].consent
+            if kept is not None:
+                commitment = commit(hashes, "consent-body", kept.nonce, kept.body)
+                if commitment in by_commitment:
+                    bodies.append((by_commitment[commitment], kept))
+        terms = {}
+        for grant_id, one in bodies:
+            body = opened(ConsentBody, one)
+            if body is not None:
+                terms[commit(hashes, "consent-body", one.nonce, one.body)] = Terms(grant_id, body)
+        return grants, terms
+
+    def _reader(self, reader: AccountId) -> tuple[members.StaffRow | None, bool]:
+        """Who asked, as the ledger has her, and whether she and her organisation may ask now."""
+        staff = self._client.prove(members.STAFF, (reader,))[0].row
+        if not isinstance(staff, members.StaffRow):
+            return None, False
+        member = self._client.prove(members.MEMBERS, (staff.member,))[0].row
+        return staff, staff.active and isinstance(member, members.MemberRow) and (
+            member.status is members.MemberStatus.ACTIVE)
 
     def prove_consent(self, subject: SubjectId, grantee: MemberId) -> tuple[VerifiedRow, bytes]:
         """The row of grants to an organisation, or that there is none; with the file to keep."""
@@ -178,6 +263,6 @@ def _check_words(hashes: HashSuite, entry: Event, words: Words) -> None:
         committed = [("request-body", words.request, entry.body)]
     elif isinstance(entry, access.Answered):
         committed = [("inputs", words.inputs, entry.inputs), ("opening", words.opening, entry.opening)]
-    for kind, opened, commitment in committed:
-        if opened is not None and commit(hashes, kind, opened.nonce, opened.body) != commitment:
+    for kind, shown, commitment in committed:
+        if shown is not None and commit(hashes, kind, shown.nonce, shown.body) != commitment:
             raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, f"the {kind} of an entry")

@@ -3,10 +3,14 @@
 Entries are public to nobody: the store's index by subject answers her, or an entitled member.
 """
 
+from collections.abc import Mapping
+
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised
-from xinglin.base.ids import SubjectId
-from xinglin.client.door import Challenge, SignedChallenge, Words
+from xinglin.base.ids import Commitment, SubjectId
+from xinglin.client.door import Challenge, SignedChallenge, Words, challenge_message
+from xinglin.client.records import OpenedBatch, OpenedHead, OpenedRecords
+from xinglin.holder import shelf
 from xinglin.holder.answer import Openings
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.deliveries import Delivered
@@ -14,7 +18,7 @@ from xinglin.holder.holder import Holder
 from xinglin.kernel.module import Event
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import access
-from xinglin.modules.decision import commit
+from xinglin.modules.decision import Inputs, Opened, commit
 
 OUTCOMES_AT_ONCE = 200             # read between two blocks: the ledger goes on meanwhile
 
@@ -42,20 +46,52 @@ def history(holder: Holder, signed: SignedChallenge) -> tuple[list[Event], list[
                            and event.subject == subject)
         after = (found[-1].height, found[-1].index)
     entries = entries[:count]      # what came after the proof is for the next one
-    return [*entries], [_words(holder, subject, entry) for entry in entries], proof
+    terms = _terms(holder, subject)
+    return [*entries], [_words(holder, subject, entry, terms) for entry in entries], proof
 
 
-def _words(holder: Holder, subject: SubjectId, entry: access.Entry) -> Words:
+def records(holder: Holder, signed: SignedChallenge) -> OpenedRecords:
+    """The head of each of her records, with what leads it to the ledger: what `decide` was given, for her to check.
+
+    Errors  NotAuthorised CHALLENGE_NOT_MET; as the vault's.
+    """
+    subject = _met(holder, signed)
+    on_ledger = holder.node.read(lambda ctx: shelf.roots(ctx, subject))
+    found = {batch.number: batch for batch in shelf.batches(holder, subject, on_ledger)}
+    return OpenedRecords(batches=tuple(
+        _batch(holder, subject, found[number]) if number in found else None
+        for number in range(1, len(on_ledger) + 1)))
+
+
+def _batch(holder: Holder, subject: SubjectId, batch: shelf.Batch) -> OpenedBatch:
+    return OpenedBatch(heads=tuple(
+        OpenedHead(head=shelf.open_part(holder, subject, shelf.Record(batch, position, one), shelf.HEAD),
+                   nonce=one.head.nonce, rest=one.rest.commitment)
+        for position, one in enumerate(batch.records)))
+
+
+def _terms(holder: Holder, subject: SubjectId) -> dict[Commitment, Opened]:
+    """Every consent's terms that are kept, by what a grant commits to."""
+    kept = (holder.get("consent", subject, name, Opened) for name in holder.cabinet.list("consent", subject))
+    return {commit(holder.node.hashes, "consent-body", one.nonce, one.body): one for one in kept if one is not None}
+
+
+def _words(holder: Holder, subject: SubjectId, entry: access.Entry, terms: Mapping[Commitment, Opened]) -> Words:
     """What is kept of an entry, if it is what the entry commits to: an answer that failed half-way left others."""
     hashes = holder.node.hashes
+    request: Opened | None = None
+    inputs: Opened | None = None
+    opening: Opened | None = None
+    judged: Opened | None = None
     if isinstance(entry, access.Requested):
         delivered = holder.get("delivered", subject, entry.body, Delivered)
-        return Words(number=entry.number, request=delivered.request if delivered else None, inputs=None, opening=None)
-    if isinstance(entry, access.Answered):
+        request = delivered.request if delivered else None
+    elif isinstance(entry, access.Answered):
         kept = holder.get("openings", subject, entry.request.to_bytes(4, "big"), Openings)
         if kept and commit(hashes, "inputs", kept.inputs.nonce, kept.inputs.body) == entry.inputs:
-            return Words(number=entry.number, request=None, inputs=kept.inputs, opening=kept.opening)
-    return Words(number=entry.number, request=None, inputs=None, opening=None)
+            inputs, opening = kept.inputs, kept.opening
+            judged = terms.get(codec.decode(inputs.body, Inputs).consent)
+    return Words(number=entry.number, request=request, inputs=inputs, opening=opening, consent=judged)
 
 
 def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
@@ -65,7 +101,7 @@ def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
     # Used up last, once the signature was found good.
     if asked.network == holder.node.network and holder.holds(subject) \
             and holder.challenges.is_open(subject, asked.nonce) \
-            and holder.has_signed(subject, asked.message(), signed.signature) \
+            and holder.has_signed(subject, challenge_message(asked, signed.recipient), signed.signature) \
             and holder.challenges.use(subject, asked.nonce):
         return subject
     raise NotAuthorised(HolderCode.CHALLENGE_NOT_MET)

@@ -1,14 +1,21 @@
 """How one holder reaches another. Today both live in one process and hand parts over by a call."""
 
+from xinglin.base import codec
 from xinglin.base.crypto import key_hash
 from xinglin.base.ids import SubjectId
-from xinglin.client.door import Challenge, ClaimRequest, SignedChallenge, SignedConsent, Words
+from xinglin.client.door import (
+    Challenge,
+    ClaimRequest,
+    OpenedHistory,
+    Reply,
+    SignedChallenge,
+    SignedConsent,
+)
 from xinglin.engine.embedded import Committed
 from xinglin.holder import answer, claim_codes, deliveries, openings, release
 from xinglin.holder.deliveries import Delivered
 from xinglin.holder.holder import Holder
 from xinglin.holder.release import Page
-from xinglin.kernel.module import Event
 
 
 class LocalPeer:
@@ -49,5 +56,10 @@ class LocalDoor:
     def challenge(self, subject: SubjectId) -> Challenge:
         return openings.challenge(self._holder, subject)
 
-    def history(self, signed: SignedChallenge) -> tuple[list[Event], list[Words], bytes]:
-        return openings.history(self._holder, signed)
+    def history(self, signed: SignedChallenge) -> Reply:
+        entries, words, proof = openings.history(self._holder, signed)
+        return Reply.to(signed, OpenedHistory(entries=tuple(map(codec.encode, entries)), words=tuple(words),
+                                              proof=proof))
+
+    def records(self, signed: SignedChallenge) -> Reply:
+        return Reply.to(signed, openings.records(self._holder, signed))

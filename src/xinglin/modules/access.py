@@ -111,7 +111,7 @@ class Answer(Message, tag="access.answer/1"):
     decision: Decision
     grant_id: GrantId             # the one used; NO_ID in a denial
     epoch: Epoch                  # of that grant when it was judged; 0 in a denial
-    inputs: Commitment            # opened to the patient: what was judged, and the cause
+    inputs: Commitment            # opened to the patient, who judges again (docs/spec/release.md): facts, role, cause
     opening: Commitment           # opened to reader and patient: scope and reason
     parts_root: Hash
     expires_at_ms: Millis         # of the permit; 0 for a denial

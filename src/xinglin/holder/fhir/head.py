@@ -1,18 +1,16 @@
 """The head of a record: what it is, when, and under which labels. Committed apart from the rest."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta
-
-from xinglin.base.codec import Struct
 from xinglin.base.limits import HEAD_CODES_MAX
-from xinglin.base.units import U8, U32
+from xinglin.client.records import (
+    CODE_CHARS_MAX,
+    HEAD_CLASSES_MAX,
+    HEAD_DATES_MAX,
+    HEAD_LABELS_MAX,
+    Head,
+)
 from xinglin.holder.fhir.labels import LABEL_TABLE_VERSION, labels_of
-
-HEAD_DATES_MAX = 8        # a record has one to three; more are kept in the rest
-HEAD_CLASSES_MAX = 32     # named classes and categories
-HEAD_LABELS_MAX = 64      # all of ActInformationSensitivityPolicy that could meet in one record
-CODE_CHARS_MAX = 512      # "system|code"
 
 LABORATORY = "laboratory"
 MEDICATIONS = "medications"
@@ -29,19 +27,6 @@ DATE_ELEMENTS = (
     "performedPeriod", "occurrenceDateTime", "occurrencePeriod", "period", "authoredOn", "whenHandedOver",
     "whenPrepared", "started", "date", "recordedDate", "dateAsserted", "issued", "created", "billablePeriod",
     "recorded", "servicedDate", "servicedPeriod")
-
-Text = Annotated[str, Meta(max_length=CODE_CHARS_MAX)]
-
-
-class Head(Struct, tag="xinglin.head/1"):
-    resource_type: Annotated[str, Meta(max_length=64)]
-    id: Annotated[str, Meta(max_length=64)]            # the holder's own, never the source's
-    version: U32
-    classes: Annotated[tuple[Text, ...], Meta(max_length=HEAD_CLASSES_MAX)]
-    codes: Annotated[tuple[Text, ...], Meta(max_length=HEAD_CODES_MAX)]     # "system|code"
-    dates: Annotated[tuple[Text, ...], Meta(max_length=HEAD_DATES_MAX)]     # as FHIR writes them
-    labels: Annotated[tuple[Text, ...], Meta(max_length=HEAD_LABELS_MAX)]   # "system|code", sorted
-    label_table: U8                                    # the version of the table that found them
 
 
 def head_of(resource: dict[str, Any], own_id: str, version: int) -> Head:
@@ -117,3 +102,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _bounded(values: tuple[str, ...], most: int) -> tuple[str, ...]:
     return tuple(value[:CODE_CHARS_MAX] for value in values[:most])
+
+
+__all__ = ["CODE_CHARS_MAX", "HEAD_LABELS_MAX", "LABORATORY", "MEDICATIONS", "Head", "classes_of", "codings_of",
+           "head_of"]
