@@ -162,6 +162,24 @@ def test_one_patient_leaves_her_hospital_its_second(tmp_path: Path) -> None:
         assert one.order(one.world.grant("mei", "B", "g1")).code == 0
 
 
+def test_many_patients_together_leave_their_hospital_half_of_its_second(tmp_path: Path) -> None:
+    """Twenty of them once took all of it, and nothing of the hospital's own was ordered."""
+    names = [f"patient {number}" for number in range(20)]
+    with home(tmp_path / "home", units_per_second=4_000) as one:
+        one.furnished()
+        one.done(*[one.world.register("A.service", name) for name in names])
+        for name in names:
+            one.done(one.world.claim("A.service", name))
+        one.node.advance(1_000)
+        codes = flood(one, [
+            one.raw(*[one.world.grant(name, "B", f"{at} {number}", -1) for number in range(MESSAGES_PER_TX_MAX)])
+            for at in range(4) for name in names])
+        assert set(codes) == {consent.Refusal.EXPIRY_MUST_BE_IN_FUTURE, EngineCode.PATIENTS_SHARE_USED_UP}
+        assert one.order(one.world.anchor("A.service", 1)).code == 0
+        one.node.advance(1_000)
+        assert one.order(one.world.grant(names[0], "B", "g1")).code == 0
+
+
 def test_a_second_goes_on_counting_after_a_restart(tmp_path: Path) -> None:
     with home(tmp_path / "home", units_per_second=200) as one:
         one.furnished()
@@ -182,6 +200,15 @@ def test_a_patients_transactions_take_a_part_of_her_hospitals_places() -> None:
     assert queue.put(b"hospital", 102, b"mei") and not queue.put(b"hospital", 103, b"mei")
     assert len(queue.take(1_000)) == QUEUE_TXS_PER_SUBJECT_MAX + 2
     assert all(queue.put(b"hospital", at, b"mei") for at in range(QUEUE_TXS_PER_SUBJECT_MAX))
+
+
+def test_all_patients_together_take_half_of_their_hospitals_places() -> None:
+    queue: FairQueue[int] = FairQueue(per_payer_max=8)
+    assert [queue.put(b"hospital", at, b"patient %d" % at) for at in range(5)] == [True] * 4 + [False]
+    assert all(queue.put(b"hospital", at) for at in range(4)) and not queue.put(b"hospital", 9)
+    assert queue.put(b"another", 9, b"mei")
+    assert len(queue.take(100)) == 9 and len(queue) == 0
+    assert queue.put(b"hospital", 5, b"patient 5")
 
 
 # -- the helper

@@ -21,6 +21,8 @@ from xinglin.kernel.accounts import ACCOUNTS, AccountKind
 from xinglin.kernel.quota import LANE, QUOTA, cost, lane_used
 from xinglin.kernel.tx import Tx, in_lane
 
+PATIENTS = b"patients of "         # before a payer's id: all of them together; no id has this length
+
 
 class Budget:
     """Counted by the executing thread, block by block; `check` is for every thread, with what is known by then."""
@@ -33,6 +35,7 @@ class Budget:
         self._second = -1
         self._day = 0
         self._used: dict[bytes, int] = {}                 # member or subject -> units of the running second
+        self._used_by_patients: dict[MemberId, int] = {}  # of what their payer used; after a restart from zero
         self._lanes: dict[SubjectId, int] = {}            # messages in the block under way, and today before it
         self.full: dict[bytes, tuple[int, EngineCode]] = {}    # who has nothing left in which second
 
@@ -44,6 +47,7 @@ class Budget:
             self._second = second
             row = self._ledger.row(QUOTA, b"")            # after a restart it may be this second's
             self._used = {one.payer: one.units for one in row.used} if row and row.second == second else {}
+            self._used_by_patients = {}
             if self.full:
                 self.full = {}
 
@@ -60,8 +64,8 @@ class Budget:
                                 units)
 
     def check(self, payer: MemberId, subject: AccountId, now_ms: int) -> None:
-        """Errors  Busy SECOND_USED_UP, SUBJECT_SHARE_USED_UP."""
-        for one in (payer, subject):
+        """Errors  Busy SECOND_USED_UP, SUBJECT_SHARE_USED_UP, PATIENTS_SHARE_USED_UP."""
+        for one in (payer, subject, PATIENTS + payer) if subject else (payer,):
             second, code = self.full.get(one, (-1, EngineCode.SECOND_USED_UP))
             if second == now_ms // MS_PER_SECOND:
                 raise Busy(code)
@@ -76,7 +80,12 @@ class Budget:
             if share > self._share:
                 self.full[subject] = self._second, EngineCode.SUBJECT_SHARE_USED_UP
                 return EngineCode.SUBJECT_SHARE_USED_UP
+            together = self._used_by_patients.get(payer, 0) + units
+            if together > max(self._limit // 2, self._share):
+                self.full[PATIENTS + payer] = self._second, EngineCode.PATIENTS_SHARE_USED_UP
+                return EngineCode.PATIENTS_SHARE_USED_UP
             self._used[subject] = share
+            self._used_by_patients[payer] = together
         self._used[payer] = used
         return None
 

@@ -65,7 +65,7 @@ class Door:
         self._distrusted: dict[MemberId, int] = {}        # until when, by the monotonic clock
 
     def place(self, tx: Tx) -> Place:
-        """Errors  NotIncludable; Busy LANE_USED_UP, SECOND_USED_UP, SUBJECT_SHARE_USED_UP."""
+        """Errors  NotIncludable; Busy LANE_USED_UP, SECOND_USED_UP, SUBJECT_SHARE_USED_UP, PATIENTS_SHARE_USED_UP."""
         first = tx.signers[0]
         place = self._known.get(first.account + first.key) or self._look_up(tx)
         if tx.unsponsored and in_lane(tx, [self._stored.row(ACCOUNTS, signer.account) for signer in tx.signers]):

@@ -183,7 +183,7 @@ class Embedded:
         They are read here, by whoever brings them, so that a flood is turned away at the door and by its payer.
 
         Errors  NotIncludable when they are no transaction; Busy QUEUE_FULL, LANE_USED_UP, SECOND_USED_UP,
-                SUBJECT_SHARE_USED_UP; Failed ENGINE_STOPPED.
+                SUBJECT_SHARE_USED_UP, PATIENTS_SHARE_USED_UP; Failed ENGINE_STOPPED.
         """
         if self.failed is not None or self._stopping:
             raise self._stopped()

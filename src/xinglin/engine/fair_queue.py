@@ -58,21 +58,26 @@ class FairQueue(Generic[T]):
     def __init__(self, total_max: int = QUEUE_TXS_MAX, per_payer_max: int = QUEUE_TXS_PER_MEMBER_MAX,
                  per_subject_max: int = LANE_PER_SUBJECT_DAY_MAX):
         self._lane: Turns[T] = Turns(total_max, per_subject_max)
-        self._payers: Turns[tuple[bytes, T]] = Turns(total_max, per_payer_max)
+        self._payers: Turns[tuple[bytes, bytes, T]] = Turns(total_max, per_payer_max)
         self._of_subject: dict[bytes, int] = {}
+        self._of_patients: dict[bytes, int] = {}          # payer -> how many of its places they have
+        self._patients_max = per_payer_max // 2           # the other half is the payer's own
 
     def __len__(self) -> int:
         return len(self._payers) + len(self._lane)
 
     def put(self, payer: bytes, item: T, subject: bytes = b"") -> bool:
-        """Whether there was room; if a patient's, also among what the payer has for that one."""
+        """Whether there was room; if a patient's, also among what the payer has for that one, and for all of them."""
         if subject:
-            waiting = self._of_subject.get(subject, 0)
-            if waiting >= QUEUE_TXS_PER_SUBJECT_MAX or not self._payers.put(payer, (subject, item)):
+            waiting, together = self._of_subject.get(subject, 0), self._of_patients.get(payer, 0)
+            if waiting >= QUEUE_TXS_PER_SUBJECT_MAX or together >= self._patients_max:
+                return False
+            if not self._payers.put(payer, (payer, subject, item)):
                 return False
             self._of_subject[subject] = waiting + 1
+            self._of_patients[payer] = together + 1
             return True
-        return self._payers.put(payer, (subject, item))
+        return self._payers.put(payer, (payer, subject, item))
 
     def put_in_lane(self, subject: bytes, item: T) -> bool:
         """Whether there was room in the lane of unsponsored messages."""
@@ -81,10 +86,16 @@ class FairQueue(Generic[T]):
     def take(self, most: int) -> list[T]:
         """The next items, at most `most`."""
         taken = self._lane.take(max(most // 2, most - len(self._payers)))
-        for subject, item in self._payers.take(most - len(taken)):
+        for payer, subject, item in self._payers.take(most - len(taken)):
             taken.append(item)
             if subject:
-                waiting = self._of_subject.pop(subject) - 1
-                if waiting:
-                    self._of_subject[subject] = waiting
+                _one_less(self._of_subject, subject)
+                _one_less(self._of_patients, payer)
         return taken
+
+
+def _one_less(waiting: dict[bytes, int], whose: bytes) -> None:
+    if waiting[whose] > 1:
+        waiting[whose] -= 1
+    else:
+        del waiting[whose]
