@@ -180,7 +180,7 @@ def test_a_grant_that_opens_more_fails_the_story(shell: Shell, monkeypatch: pyte
             story.grant_and_read(Story(home, None, at_harbour=subject))
 
 
-def test_an_interrupted_demo_is_made_anew_and_a_finished_one_is_kept(
+def test_an_interrupted_demo_is_put_aside_and_a_finished_one_is_kept(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("XINGLIN_CONFIG", str(tmp_path / "config"))
     home = tmp_path / "home"
@@ -191,8 +191,11 @@ def test_an_interrupted_demo_is_made_anew_and_a_finished_one_is_kept(
     monkeypatch.setattr(story, "ORDER", (*steps, ("denied", interrupted)))
     with pytest.raises(KeyboardInterrupt):
         run(home, None, check=False, as_json=False, lang="en")
+    (home / "mine").write_text("kept")
     monkeypatch.setattr(story, "ORDER", (*steps, ("grant", story.grant_and_read)))
     assert run(home, None, check=False, as_json=False, lang="en") == 0
+    assert not (home / "mine").exists() and (tmp_path / "home.unfinished-1" / "mine").read_text() == "kept"
+    assert home.stat().st_mode & 0o777 == 0o700
     before = (home / NOTES).read_bytes()
     assert run(home, None, check=False, as_json=False, lang="en") == 0 and (home / NOTES).read_bytes() == before
     with pytest.raises(Failed, match="HOME_NOT_EMPTY"):

@@ -1,9 +1,9 @@
 """The demo: a network of five organisations in one home, and the story that shows what it promises."""
 
+import itertools
 import json
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +22,7 @@ SHORT_ID = 8                       # hex digits: enough to tell a demo's few sub
 def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lang: str) -> int:
     """Play the story; with `check` in a temporary home unless one is named. 0 only if every step held.
 
-    A home that has a demo already is left as it is, and told about; one that was interrupted is made anew.
+    A home that has a demo already is left as it is, and told about; one that was interrupted is put aside.
     Errors  Failed HOME_NOT_EMPTY, when a check or another ledger is to go where one is.
     """
     if home is not None and (home / NOTES).exists() and not check and not as_json:
@@ -30,8 +30,10 @@ def run(home: Path | None, data: Path | None, *, check: bool, as_json: bool, lan
         return 0
     if home is not None:
         if (home / UNFINISHED).exists():
-            shutil.rmtree(home)        # ours: an interrupted demo, with nothing in it but sample data
-        home.mkdir(parents=True, exist_ok=True)
+            aside = _free_beside(home)     # nothing of it is deleted: it may have been used since
+            home.rename(aside)
+            print(_put_aside(aside, lang), file=sys.stderr, flush=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not any(home.iterdir()):
             (home / UNFINISHED).touch()
     started = time.monotonic()
@@ -74,6 +76,16 @@ def _note(story: Story) -> None:
 def _kept(home: Path, lang: str) -> str:
     return (f"演示已在 {home} 中。要重新开始，请换一个 --home，或先移走这个文件夹。" if lang == "zh" else
             f"The demo is in {home} already. To start afresh name another --home, or move this folder away.")
+
+
+def _free_beside(home: Path) -> Path:
+    return next(path for number in itertools.count(1)
+                if not (path := home.with_name(f"{home.name}.unfinished-{number}")).exists())
+
+
+def _put_aside(aside: Path, lang: str) -> str:
+    return (f"上次的演示中断了，它的文件夹现在是 {aside}，不再需要时可以删除。" if lang == "zh" else
+            f"The last demo was interrupted. Its folder is now {aside}; delete it when nobody needs it.")
 
 
 def _print(text: str) -> None:
