@@ -40,6 +40,12 @@ from xinglin.node import LocalTransport, Node
 MEMBER_SUITE = SignatureSuite.ED25519_ML_DSA_65
 UNITS_PER_SECOND = 5_000           # about 1,500 consent changes a second for one member
 
+# Letters by their class that no font draws: fillers and joiners, which `isprintable` lets pass.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+                      + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))))
+LOOK_ALIKE_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")      # one name is in one of them
+LOOK_ALIKE_SIGNS = str.maketrans("10\u0131", "loi")
+
 
 class HomeCode(Code):
     ORGANISATION_NOT_FOUND = 8600
@@ -372,9 +378,13 @@ def checked_slug(slug: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Errors  NotUnderstood NAME_NOT_VALID: empty, long, or with what cannot be seen in print."""
-    require(0 < len(name) <= CARD_NAME_CHARS_MAX and name.isprintable() and name == name.strip(),
-            HomeCode.NAME_NOT_VALID, f"1 to {CARD_NAME_CHARS_MAX} characters that can be seen")
+    """Errors  NotUnderstood NAME_NOT_VALID: empty, long, with what cannot be seen, or in two look-alike scripts."""
+    require(0 < len(name) <= CARD_NAME_CHARS_MAX and name.isprintable() and name == name.strip()
+            and not INVISIBLE.intersection(name), HomeCode.NAME_NOT_VALID,
+            f"1 to {CARD_NAME_CHARS_MAX} characters that can be seen")
+    scripts = {script for script in LOOK_ALIKE_SCRIPTS for char in name
+               if unicodedata.name(char, "").startswith(script)}
+    require(len(scripts) <= 1, HomeCode.NAME_NOT_VALID, " + ".join(sorted(scripts)))
     return name
 
 
@@ -389,8 +399,9 @@ def _check_names(new: NewOrganisation, taken: set[str]) -> None:
 
 
 def _folded(name: str) -> str:
-    """Names that look alike to a reader in a hurry are one: width, capitals, spaces and hyphens aside."""
-    return "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())
+    """Names that look alike to a reader in a hurry are one: width, capitals, spaces and hyphens aside; 1 is l, 0 is o."""
+    folded = "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())
+    return folded.translate(LOOK_ALIKE_SIGNS)
 
 
 def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) -> Founder:
