@@ -35,7 +35,8 @@ def test_an_organisation_is_found_by_any_of_its_names(home: Home) -> None:
         home.organisation("north")
 
 
-@pytest.mark.parametrize("name", ["east", "East", "东院", "EAST", "Ｅａｓｔ", "e-a-s-t", "East\u3164", "E\u0430st", "East ", "东 院"])
+@pytest.mark.parametrize("name", ["east", "East", "东院", "EAST", "Ｅａｓｔ", "e-a-s-t", "East\u3164", "E\u0430st",
+                                  "East ", "东 院"])
 def test_nobody_is_invited_under_a_name_that_another_has(home: Home, name: str) -> None:
     for new in (LAB._replace(en=name), LAB._replace(zh=name)):
         with pytest.raises(NotUnderstood) as refused:
@@ -50,7 +51,8 @@ def test_founders_have_names_of_their_own(tmp_path: Path) -> None:
     assert refused.value.code is HomeCode.NAME_TAKEN and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("name", ["", " x", "x" * 121, "a\x1b[2Jb", "a\u202eb", "a\nb", "\u200b", "a\u3164", "\u0430 b"])
+@pytest.mark.parametrize("name", ["", " x", "x" * 121, "a\x1b[2Jb", "a\u202eb", "a\nb", "\u200b", "a\u3164",
+                                  "\u0430 b"])
 def test_a_name_that_would_not_be_seen_as_it_is_is_refused(home: Home, name: str) -> None:
     east = home.organisation("east")
     for act in (lambda: home.invite(east, LAB._replace(zh=name)),

@@ -399,7 +399,7 @@ def _check_names(new: NewOrganisation, taken: set[str]) -> None:
 
 
 def _folded(name: str) -> str:
-    """Names that look alike to a reader in a hurry are one: width, capitals, spaces and hyphens aside; 1 is l, 0 is o."""
+    """Names that look alike to a reader in a hurry are one: width, capitals, spaces, hyphens aside; 1 is l, 0 is o."""
     folded = "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())
     return folded.translate(LOOK_ALIKE_SIGNS)
 
