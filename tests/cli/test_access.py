@@ -8,8 +8,10 @@ import pytest
 
 from cli.command import Shell
 from holder import rooms
-from xinglin.holder import answer, asking
+from xinglin.holder import answer, asking, read_log
+from xinglin.holder.peers import LocalDoor
 from xinglin.home import Home
+from xinglin.modules import access
 from xinglin.modules.decision import Cause, Judgement
 
 
@@ -76,6 +78,23 @@ def test_of_several_that_wait_one_is_named(shell: Shell, monkeypatch: pytest.Mon
 def test_what_was_taken_at_once_does_not_wait(shell: Shell) -> None:
     shell.ok(*ask(shell))
     assert shell.run("access", "receive", "--as", "chen").code == 4
+
+
+def test_a_list_is_complete_as_of_its_own_proof_not_of_the_ledgers_tip(
+        shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, heights = LocalDoor.history, []
+
+    def meanwhile(door: LocalDoor, *values: Any) -> Any:
+        found, holder = honest(door, *values), door._holder
+        heights.append(holder.node.ask(lambda ledger: ledger.height))
+        row = read_log.running(holder)
+        holder.node.order(holder.signed(access.Anchor(
+            service=holder.service, count=row.count, running=row.running))[0])
+        assert holder.node.ask(lambda ledger: ledger.height) > heights[-1]
+        return found
+    monkeypatch.setattr(LocalDoor, "history", meanwhile)
+    told = shell.ok("access", "list", "--wallet", "mei.wallet").err
+    assert f"(height {heights[-1]} of the ledger)" in told
 
 
 def test_a_patient_judges_an_honest_answer_again(shell: Shell) -> None:

@@ -97,6 +97,26 @@ def test_a_row_and_its_absence_are_proved(room: rooms.Room, kind: str) -> None:
 
 
 @KINDS
+@pytest.mark.parametrize("seen", ["a row", "a receipt", "a list"])
+def test_a_row_of_an_older_state_than_was_seen_is_refused(room: rooms.Room, kind: str, seen: str) -> None:
+    old = room.node.prove(access.LOG, (room.subject(),))
+    files = [old]
+    client = Both(room, kind, prove=lambda file: files.pop() if files else file)
+    assert client.prove(access.LOG, (room.subject(),))[0].row is None, "nothing newer is known yet"
+    height = client.send([request(room)], room.keys).height if seen == "a receipt" else room.order(
+        request(room)) and room.node.ask(lambda ledger: ledger.height)
+    if seen == "a row":
+        client.prove(access.LOG, (room.subject(),))
+    elif seen == "a list":
+        client.client.saw(height)
+    files.append(old)
+    with pytest.raises(NotVerified) as caught:
+        client.prove(access.LOG, (room.subject(),))
+    assert caught.value.code is ClientCode.PROOF_TOO_OLD
+    assert client.prove(access.LOG, (room.subject(),))[0].closing.height >= height
+
+
+@KINDS
 def test_a_refusal_carries_its_own_receipt(room: rooms.Room, kind: str) -> None:
     client = Both(room, kind)
     with pytest.raises(Failed) as caught:

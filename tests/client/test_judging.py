@@ -14,7 +14,7 @@ from xinglin.base.check import NotVerified
 from xinglin.base.crypto import SHA256
 from xinglin.base.ids import NO_HASH
 from xinglin.base.units import MS_PER_HOUR
-from xinglin.client import Patient, Wallet
+from xinglin.client import Client, Patient, Wallet
 from xinglin.client.codes import ClientCode
 from xinglin.client.door import Reply, SignedChallenge
 from xinglin.client.judging import Finding, Judged
@@ -22,8 +22,10 @@ from xinglin.client.records import Head, OpenedBatch, OpenedRecords
 from xinglin.client.sealed_file import Strength
 from xinglin.engine.embedded import Committed
 from xinglin.holder import answer, openings, shelf
+from xinglin.modules import consent, module_set
 from xinglin.modules.decision import Cause, Facts, Inputs, Judgement, ScopeItem, records_root
 from xinglin.modules.members import Role
+from xinglin.node import LocalTransport
 
 Patch = pytest.MonkeyPatch
 
@@ -279,3 +281,25 @@ def test_a_reply_that_is_sealed_for_another_or_is_nothing_is_not_believed(ward: 
     for lie in (for_another, of_another_kind):
         with pytest.raises(NotVerified):
             judged(ward, Lying(ward.door, records=lie))
+
+
+# -- a ledger's side that shows an old state
+
+def test_an_old_state_of_the_ledger_is_not_judged_by(ward: Ward, monkeypatch: Patch) -> None:
+    """Before the consent that covers it was given, the denial was right."""
+    ward.grant(scope=rooms.NOTES)
+    old = ward.room.node.prove(consent.GRANTS, (ward.subject, rooms.B))
+    ward.grant(hours=48)
+    ward.room.node.advance(2 * MS_PER_HOUR)
+    with monkeypatch.context() as patch:
+        with_asked(candidates=[])(patch)
+        ward.room.ask(ward.subject)
+    assert last(ward).finding is Finding.COVERED
+
+    class Stale(LocalTransport):
+        def prove(self, table: str, key: bytes) -> bytes:
+            return old if table == consent.GRANTS.name else super().prove(table, key)
+    stale = Client(Stale(ward.room.node), module_set(), ward.room.node.network)
+    with pytest.raises(NotVerified) as caught:
+        Patient(stale, ward.wallet).judge(ward.door, ward.subject)
+    assert caught.value.code is ClientCode.PROOF_TOO_OLD

@@ -276,6 +276,35 @@ def test_a_history_that_is_not_the_ledgers_is_not_shown(claimed: Ward, name: str
         claimed.history(Lying(claimed.door, **with_history(claimed, LIES[name])))
 
 
+def test_a_list_of_yesterday_is_not_taken_for_todays(claimed: Ward) -> None:
+    """Complete, and proved so: by the proof of its own day."""
+    claimed.grant(hours=72)
+    claimed.room.ask(claimed.subject)
+    old = openings.history(claimed.room.holder, claimed.door.challenge(claimed.subject).signed(
+        claimed.patient.key(claimed.subject), rooms.RECIPIENT.public))
+    yesterday = Lying(claimed.door, **with_history(claimed, lambda *_: old))
+    assert len(claimed.history(yesterday).entries) == 2, "nobody asked since"
+    claimed.room.node.advance(26 * MS_PER_HOUR)
+    claimed.room.ask(claimed.subject)
+    with pytest.raises(NotVerified) as caught:
+        claimed.history(yesterday)
+    assert caught.value.code is ClientCode.LIST_TOO_OLD
+    with pytest.raises(NotVerified):
+        claimed.patient.judge(yesterday, claimed.subject)
+    assert len(claimed.history().entries) == 4
+
+
+def test_a_list_that_grows_while_it_is_asked_for_is_taken(claimed: Ward) -> None:
+    claimed.grant()
+
+    def meanwhile(honest: Any, subject: bytes) -> Any:
+        claimed.room.ask(subject)
+        return honest(subject)
+    history = claimed.history(Lying(claimed.door, challenge=meanwhile))
+    assert len(history.entries) == 2
+    assert history.height == claimed.room.node.ask(lambda ledger: ledger.height)
+
+
 def test_a_history_of_another_subject_is_not_taken_for_hers(claimed: Ward) -> None:
     room = claimed.room
     room.take_in(*rooms.chart(1, "li"))

@@ -184,8 +184,7 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
         found, history = _history(call, home, wallet, subject)
         show.rows(call, LISTED, _listed(call, home, found, history))
         if call.output is Output.TABLE:
-            height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
-            at = Time(time_ms).local()
+            at, height = Time(history.as_of_ms).local(), history.height
             call.say(f"共 {len(history.entries)} 条，截至 {at}（账本高度 {height}），一条不少；"
                      "答复自成一条，与其请求同列一行。在系统之外抄录的副本不会出现在这里。证明：xinglin access prove",
                      f"{len(history.entries)} entries, complete as of {at} (height {height} of the ledger); an answer "

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from xinglin.base.check import Failed, NotVerified
 from xinglin.base.crypto import SigningKey
 from xinglin.base.ids import AccountId, NetworkId, TxId
+from xinglin.base.units import Height
 from xinglin.client.codes import ClientCode
 from xinglin.client.signing import EXPIRES_IN_MS, sign
 from xinglin.client.transport import AsyncTransport, Transport
@@ -43,6 +44,15 @@ class _Verifying:
         self.modules = modules
         self.pinned = pinned
         self._network: Network | None = None
+        self._seen = 0                 # the greatest height that was verified here
+
+    @property
+    def seen(self) -> Height:
+        """No state is taken for the present one that is older than what has been verified already."""
+        return self._seen
+
+    def saw(self, height: Height) -> None:
+        self._seen = max(self._seen, height)
 
     def _open(self, manifest: bytes) -> Network:
         if self._network is None:
@@ -63,6 +73,7 @@ class _Verifying:
         envelope = verified.events[0]
         if not isinstance(envelope, Envelope) or envelope.tx_id != tx_id:
             raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX)
+        self.saw(verified.leaf.height)
         if verified.leaf.code:
             raise Failed(self.modules.codes[verified.leaf.code], tx=tx_id, receipt=file)
         return Sent(tx_id, file, verified.events[1:], verified.leaf.height, verified.closing.time_ms)
@@ -75,6 +86,17 @@ class _Verifying:
         verified = verify_state(read_file(file, StateProof), self.pinned, self.modules)
         if verified.table is not table or verified.key != key:
             raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX, "the proof is of another row")
+        return verified
+
+    def _present(self, file: bytes, table: Table[Any], key: tuple[Any, ...], since: Height) -> VerifiedRow:
+        """The row in a state that is no older than height `since`.
+
+        Errors  as `verify_row`; NotVerified PROOF_TOO_OLD.
+        """
+        verified = self.verify_row(file, table, key)
+        if verified.closing.height < since:
+            raise NotVerified(ClientCode.PROOF_TOO_OLD, f"height {verified.closing.height} of {since}")
+        self.saw(verified.closing.height)
         return verified
 
 
@@ -106,9 +128,13 @@ class Client(_Verifying):
         return self.verify(self._transport.receipt(tx_id))
 
     def prove(self, table: Table[Any], key: tuple[Any, ...]) -> tuple[VerifiedRow, bytes]:
-        """(the verified row or absence, the file to keep)."""
+        """(the verified row or absence, the file to keep).
+
+        Errors  as `verify_row`; NotVerified PROOF_TOO_OLD: the transport shows an older state than was seen before.
+        """
+        since = self.seen
         file = self._transport.prove(table.name, table.encode_key(key))
-        return self.verify_row(file, table, key), file
+        return self._present(file, table, key, since), file
 
 
 class AsyncClient(_Verifying):
@@ -130,5 +156,6 @@ class AsyncClient(_Verifying):
         return self.verify(await self._transport.receipt(tx_id))
 
     async def prove(self, table: Table[Any], key: tuple[Any, ...]) -> tuple[VerifiedRow, bytes]:
+        since = self.seen              # another answer that comes meanwhile makes this one no older
         file = await self._transport.prove(table.name, table.encode_key(key))
-        return self.verify_row(file, table, key), file
+        return self._present(file, table, key, since), file

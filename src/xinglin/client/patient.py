@@ -47,6 +47,7 @@ class History(NamedTuple):
     words: list[Words]
     file: bytes
     as_of_ms: int
+    height: int                    # of the ledger, at that time
 
 
 class Patient:
@@ -146,8 +147,11 @@ class Patient:
     def history(self, door: Door, subject: SubjectId) -> History:
         """Who asked, who was answered, what, why, permitted or denied; complete, and proved so here and now.
 
-        Errors  NotVerified: entries or words are not the ones that were ordered; NotAuthorised CHALLENGE_NOT_MET.
+        Errors  NotVerified: entries or words are not the ones that were ordered; LIST_TOO_OLD; NotAuthorised
+                CHALLENGE_NOT_MET.
         """
+        # The ledger first, then the holder: an entry that comes meanwhile makes the list longer, never short.
+        row = self._client.prove(access.LOG, (subject,))[0].row
         opened = self._opened(door, subject, door.history, OpenedHistory)
         words = [*opened.words]
         file = codec.encode(Completeness(entries=opened.entries, log=read_file(opened.proof, StateProof)))
@@ -156,7 +160,10 @@ class Patient:
             raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the list is of another subject, or lacks words")
         for entry, one in zip(verdict.events, words, strict=True):
             _check_words(verdict.network.hashes, entry, one)
-        return History([*verdict.events], words, file, verdict.time_ms)
+        _check_begins(verdict.network.hashes, verdict.events, row if isinstance(row, access.LogRow)
+                      else access.NO_ENTRIES)
+        self._client.saw(verdict.facts["height"])
+        return History([*verdict.events], words, file, verdict.time_ms, verdict.facts["height"])
 
     def _opened(self, door: Door, subject: SubjectId, ask: Callable[[SignedChallenge], Reply],
                 type_: type[codec.T]) -> codec.T:
@@ -254,6 +261,12 @@ def _check_grant(sent: Sent, subject: SubjectId, grantee: MemberId, grant_id: Gr
         subject, grantee, grant_id, until_h, commitment)
     if not same or abs(lasts_h - hours) > CLOCK_HOURS:
         raise NotVerified(ClientCode.GRANT_NOT_AS_ASKED, f"{lasts_h} h", grant_id=grant_id, receipt=sent.receipt)
+
+
+def _check_begins(hashes: HashSuite, entries: Sequence[Event], row: access.LogRow) -> None:
+    """A list has at least what stood on the ledger before it was asked for: its own proof may be yesterday's."""
+    if access.running_of(hashes, [*entries[:row.count]]) != row:
+        raise NotVerified(ClientCode.LIST_TOO_OLD, f"{len(entries)} entries, the ledger counts {row.count}")
 
 
 def _check_words(hashes: HashSuite, entry: Event, words: Words) -> None:
