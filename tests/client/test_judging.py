@@ -12,7 +12,8 @@ from holder import rooms
 from xinglin.base import codec
 from xinglin.base.check import NotVerified
 from xinglin.base.crypto import SHA256
-from xinglin.base.ids import NO_HASH
+from xinglin.base.ids import NO_HASH, NO_ID
+from xinglin.base.limits import GRANTS_PER_ROW_MAX
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client import Client, Patient, Wallet
 from xinglin.client.codes import ClientCode
@@ -22,10 +23,23 @@ from xinglin.client.records import Head, OpenedBatch, OpenedRecords
 from xinglin.client.sealed_file import Strength
 from xinglin.engine.embedded import Committed
 from xinglin.holder import answer, openings, shelf
-from xinglin.modules import consent, module_set
-from xinglin.modules.decision import Cause, Facts, Inputs, Judgement, ScopeItem, records_root
+from xinglin.holder.deliveries import Delivered
+from xinglin.modules import access, consent, members, module_set
+from xinglin.modules.decision import (
+    Cause,
+    Facts,
+    Inputs,
+    Judgement,
+    Opened,
+    RequestBody,
+    ScopeItem,
+    commit,
+    records_root,
+)
 from xinglin.modules.members import Role
 from xinglin.node import LocalTransport
+from xinglin.vault.seal import new_nonce
+from xinglin.vault.wrap import RecipientKey
 
 Patch = pytest.MonkeyPatch
 
@@ -85,7 +99,7 @@ def test_what_the_ledger_denied_by_itself_is_no_answer_of_the_holders(ward: Ward
     assert ward.room.ask(ward.subject).denied and judged(ward) == []
 
 
-def test_a_consent_taken_back_between_decision_and_block_is_no_lie(ward: Ward, monkeypatch: Patch) -> None:
+def test_of_a_consent_taken_back_between_decision_and_block_it_cannot_be_told(ward: Ward, monkeypatch: Patch) -> None:
     grant_id, honest = ward.grant(), answer._order
 
     def order(holder: Any, subject: bytes, asked: Any, what: Any) -> Committed:
@@ -94,7 +108,8 @@ def test_a_consent_taken_back_between_decision_and_block_is_no_lie(ward: Ward, m
         return honest(holder, subject, asked, what)
     monkeypatch.setattr(answer, "_order", order)
     ward.room.ask(ward.subject)
-    assert (last(ward).finding, last(ward).stated) == (Finding.FOLLOWS, Cause.NO_LONGER_LIVE)
+    assert (last(ward).finding, last(ward).stated) == (Finding.PERHAPS_COVERED, Cause.NO_LONGER_LIVE)
+    assert last(ward).finding.follows is None
 
 
 def test_a_wallet_restored_from_its_seed_judges_by_the_terms_that_the_holder_keeps(
@@ -208,6 +223,90 @@ def test_a_denial_that_passes_over_a_consent_is_named_as_far_as_the_ledger_tells
         with_asked(candidates=[])(patch)
         ward.room.ask(ward.subject)
     assert (last(ward).finding, last(ward).stated) == (finding, Cause.NO_BODY)
+
+
+def says_no_longer_live(patch: Patch) -> None:
+    honest = answer._judge
+    patch.setattr(answer, "_judge", lambda *values: honest(*values).denied())
+
+
+DENIALS = pytest.mark.parametrize("lie", [says_no_longer_live, with_asked(candidates=[])],
+                                  ids=["no longer live", "no consent"])
+
+
+@DENIALS
+def test_a_consent_that_ran_out_later_was_in_force_when_it_was_denied(
+        ward: Ward, monkeypatch: Patch, lie: Callable[[Patch], None]) -> None:
+    ward.grant(hours=24)
+    ward.room.node.advance(2 * MS_PER_HOUR)
+    with monkeypatch.context() as patch:
+        lie(patch)
+        ward.room.ask(ward.subject)
+    assert last(ward).finding is Finding.COVERED
+    ward.room.node.advance(30 * MS_PER_HOUR)
+    (given,) = ward.client.prove(consent.GRANTS, (ward.subject, rooms.B))[0].row.grants
+    assert given.status is consent.Status.EXPIRED and last(ward).finding is Finding.COVERED
+
+
+@DENIALS
+def test_of_a_consent_that_is_gone_from_the_ledgers_row_it_cannot_be_told(
+        ward: Ward, monkeypatch: Patch, lie: Callable[[Patch], None]) -> None:
+    """Taken back, and 32 others given since."""
+    grant_id = ward.grant(hours=24)
+    ward.room.node.advance(2 * MS_PER_HOUR)
+    with monkeypatch.context() as patch:
+        lie(patch)
+        ward.room.ask(ward.subject)
+    ward.patient.revoke(ward.subject, grant_id)
+    assert last(ward).finding is Finding.PERHAPS_COVERED
+    for _ in range(GRANTS_PER_ROW_MAX):
+        ward.grant(scope=rooms.NOTES)
+    row = ward.client.prove(consent.GRANTS, (ward.subject, rooms.B))[0].row
+    assert consent.find(row, grant_id) is None
+    assert last(ward).finding.follows is None
+    ward.room.node.advance(MS_PER_HOUR)
+    ward.room.ask(ward.subject)
+    assert last(ward).finding is Finding.FOLLOWS, "what left the row before was asked is not looked at"
+
+
+def test_a_denial_while_the_organisation_was_suspended_is_not_held_against_the_holder(
+        ward: Ward, monkeypatch: Patch) -> None:
+    ward.grant(hours=48)
+    ward.room.node.advance(2 * MS_PER_HOUR)
+    honest = answer._asked
+
+    def vote(motion: members.Motion, *voters: bytes) -> None:
+        ward.room.order(members.Propose(proposer=rooms.A, member=rooms.B, motion=motion))
+        for voter in voters:
+            ward.room.order(members.Vote(voter=voter, member=rooms.B, motion=motion))
+
+    def meanwhile(*values: Any) -> answer.Asked:
+        vote(members.Motion.SUSPEND, rooms.C, rooms.B)
+        return honest(*values)
+    with monkeypatch.context() as patch:
+        patch.setattr(answer, "_asked", meanwhile)
+        assert not ward.room.ask(ward.subject).permitted
+    assert last(ward).finding is Finding.PERHAPS_COVERED
+    vote(members.Motion.REINSTATE, rooms.C)
+    assert last(ward).finding is Finding.PERHAPS_COVERED, "active again, and not all the while"
+    with monkeypatch.context() as patch:
+        with_asked(candidates=[])(patch)
+        ward.room.node.advance(1)
+        ward.room.ask(ward.subject)
+    assert last(ward).finding is Finding.COVERED
+
+
+def test_words_that_came_with_another_key_are_not_held_against_the_holder(ward: Ward) -> None:
+    ward.grant(hours=24)
+    ward.room.node.advance(2 * MS_PER_HOUR)
+    body = codec.encode(RequestBody(reader=rooms.DOCTOR, purpose="TREAT", scope=rooms.LABORATORY, reason="x"))
+    words = Opened(nonce=new_nonce(), body=body)
+    ward.room.deliver(Delivered(subject=ward.subject, request=words, recipient=RecipientKey.new().public))
+    (asked,) = ward.room.order(access.Request(
+        reader=rooms.DOCTOR, subject=ward.subject, grant_id=NO_ID, body=commit(
+            SHA256, "request-body", words.nonce, body), key_hash=access.key_hash(SHA256, RecipientKey.new().public)))
+    answer.answer(ward.room.holder, ward.subject, asked.number)
+    assert last(ward).finding is Finding.OTHER_KEY and last(ward).finding.follows is None
 
 
 @pytest.mark.parametrize("kind", ["openings", "delivered"])

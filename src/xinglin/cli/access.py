@@ -74,6 +74,9 @@ FINDINGS: dict[Finding, Said] = {
     Finding.OTHER_PARTS: Said("提供的病历记录与规则所选的不同", "other records were released than the rule selects"),
     Finding.COVERED: Said("被拒绝，但当时有效的授权涵盖该请求", "denied, though a consent in force covered it"),
     Finding.NOT_OPENED: Said("持有方没有公开请求或判定的内容", "the holder did not open what was asked or judged"),
+    Finding.OTHER_KEY: Said("请求文本附带的密钥与账本上的请求不符，持有方可能无从采用",
+                            "the words came with another key than the request's, so the holder may not have taken "
+                            "them"),
     Finding.OTHER_RULE: Said("所用规则的版本在此未知", "judged by a version of the rule that is not known here"),
     Finding.CONSENT_NOT_KNOWN: Said("某项授权的内容在此未知", "the terms of a consent are not known here"),
     Finding.PERHAPS_COVERED: Said("有授权涵盖该请求，但账本未记录当时它是否有效",

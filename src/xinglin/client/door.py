@@ -96,7 +96,7 @@ class SignedConsent(Struct, tag="xinglin.signed-consent/1"):
     signature: SignatureBytes
 
 
-class Words(Struct, tag="xinglin.words/2"):
+class Words(Struct, tag="xinglin.words/3"):
     """What was asked and judged behind one entry; None where nothing was delivered ("not stated")."""
 
     number: Count
@@ -104,6 +104,7 @@ class Words(Struct, tag="xinglin.words/2"):
     inputs: Opened | None
     opening: Opened | None
     consent: Opened | None         # the terms that were judged, which her wallet may have lost
+    recipient: Hash | None = None  # the hash of the key that came with the request
 
 
 class OpenedHistory(Struct, tag="xinglin.opened-history/1"):

@@ -15,6 +15,7 @@ from xinglin.base.check import NotUnderstood
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import tree_root
 from xinglin.base.ids import NO_HASH, NO_ID, Commitment, GrantId
+from xinglin.base.limits import GRANTS_PER_ROW_MAX
 from xinglin.base.units import MS_PER_HOUR, Count, Millis
 from xinglin.client.door import Words
 from xinglin.client.records import KnownBatch, KnownRecord, newest
@@ -48,6 +49,7 @@ class Finding(Enum):
 
     # -- it cannot be told
     NOT_OPENED = "what was asked or judged was not opened"
+    OTHER_KEY = "denied; its words came with another key than the request's, and may not have counted"
     OTHER_RULE = "judged by a version of the rule that is not known here"
     CONSENT_NOT_KNOWN = "the terms of a consent are not known here"
     PERHAPS_COVERED = "denied; whether a consent that covers it was in force just then, the ledger does not tell"
@@ -55,7 +57,8 @@ class Finding(Enum):
     @property
     def follows(self) -> bool | None:
         """None when it cannot be told."""
-        if self in (Finding.NOT_OPENED, Finding.OTHER_RULE, Finding.CONSENT_NOT_KNOWN, Finding.PERHAPS_COVERED):
+        if self in (Finding.NOT_OPENED, Finding.OTHER_KEY, Finding.OTHER_RULE, Finding.CONSENT_NOT_KNOWN,
+                    Finding.PERHAPS_COVERED):
             return None
         return self is Finding.FOLLOWS
 
@@ -76,7 +79,7 @@ class Known(NamedTuple):
     grants: Sequence[consent.Given]                # to the organisation that asked, as they stand now
     terms: Mapping[Commitment, Terms]              # of consents to that organisation
     staff: members.StaffRow | None                 # of the reader
-    active: bool                                   # she and her organisation, now
+    active_since_ms: Millis | None                 # she and her organisation; None when they may not ask now
 
 
 class Judged(NamedTuple):
@@ -101,8 +104,7 @@ def opened(type_: type[codec.T], one: Opened | None) -> codec.T | None:
     return value
 
 
-def judge(known: Known, asked: access.Requested, request: Opened | None, answer: access.Answered,
-          words: Words) -> Judged:
+def judge(known: Known, asked: access.Requested, request: Words, answer: access.Answered, words: Words) -> Judged:
     """One answer. `request` and `words` were compared with the ledger's commitments before."""
     inputs, permitted = opened(Inputs, words.inputs), answer.decision is access.Decision.PERMIT
     if inputs is None:
@@ -121,12 +123,14 @@ def judge(known: Known, asked: access.Requested, request: Opened | None, answer:
         return said._replace(finding=Finding.OTHER_RECORDS)
     if permitted is not (inputs.cause is Cause.PERMITTED):
         return said._replace(finding=Finding.OTHER_CAUSE)
-    body = opened(RequestBody, request)
+    body = opened(RequestBody, request.request)
     if body is None:
         return said._replace(finding=Finding.NOT_OPENED)
     if body.reader != asked.reader:                # words of somebody else are as none
         return said._replace(finding=Finding.FOLLOWS if inputs.cause is Cause.NO_BODY else Finding.OTHER_CAUSE,
                              found=Cause.NO_BODY)
+    if not permitted and request.recipient != asked.key_hash:    # a holder answers no to what it cannot be sure of
+        return said._replace(finding=Finding.NOT_OPENED if request.recipient is None else Finding.OTHER_KEY)
     if permitted:
         return _permitted(known, said, asked, answer, inputs, body, records, opening)
     return _denied(known, said, asked, inputs, body, records)
@@ -189,33 +193,46 @@ def _denied(known: Known, said: Judged, asked: access.Requested, inputs: Inputs,
             return said._replace(finding=Finding.OTHER_CAUSE)
     elif inputs.cause is not Cause.NO_BODY:
         return said._replace(finding=Finding.OTHER_CAUSE)
-    ended = inputs.consent if inputs.cause is Cause.NO_LONGER_LIVE else NO_HASH
-    return said._replace(finding=_others(known, asked, request, records, ended))
+    return said._replace(finding=_in_force(known, asked, request, records))
 
 
-def _others(known: Known, asked: access.Requested, request: RequestBody, records: Sequence[KnownRecord],
-            ended: Commitment) -> Finding:
-    """Whether a consent that may have been in force covers what was denied.
+def _in_force(known: Known, asked: access.Requested, request: RequestBody, records: Sequence[KnownRecord]) -> Finding:
+    """Whether a consent that may have been in force covers what was denied, also one that is said to have ended.
 
-    The ledger has the hours of a grant, no more: one that began in the hour of the request, or has ended since, may
-    have been in force. `ended` is the one that is said to have ended between decision and block: that it has, it shows.
+    The ledger has the hours of a grant, and not when it was taken back: one that began in the hour of the request,
+    ran out before the answer was due, or was taken back, may have been in force. One that ran out later was.
     """
     asked_ms, finding = asked.due_ms - known.answer_ms, Finding.FOLLOWS
+    could_ask = known.active_since_ms is not None and known.active_since_ms <= asked_ms
     for given in known.grants:
         if asked.grant_id not in (NO_ID, given.grant_id) or given.since_h * MS_PER_HOUR > asked.due_ms \
-                or given.until_h * MS_PER_HOUR <= asked_ms \
-                or (given.body == ended and given.status is not consent.Status.ACTIVE):
+                or given.until_h * MS_PER_HOUR <= asked_ms:
             continue
         terms = known.terms.get(given.body)
         if terms is None:
             finding = Finding.CONSENT_NOT_KNOWN
         elif _judgement(known, terms, request, records).cause is Cause.PERMITTED:
-            throughout = given.status is consent.Status.ACTIVE and (given.since_h + 1) * MS_PER_HOUR <= asked_ms \
+            throughout = given.status is not consent.Status.REVOKED and (given.since_h + 1) * MS_PER_HOUR <= asked_ms \
                 and given.until_h * MS_PER_HOUR > asked.due_ms
-            if throughout and known.active:
+            if throughout and could_ask:
                 return Finding.COVERED
             finding = Finding.PERHAPS_COVERED
+    for terms in _made_room(known, asked_ms):
+        if asked.grant_id in (NO_ID, terms.grant_id) \
+                and _judgement(known, terms, request, records).cause is Cause.PERMITTED:
+            finding = Finding.PERHAPS_COVERED
     return finding
+
+
+def _made_room(known: Known, asked_ms: Millis) -> list[Terms]:
+    """Terms whose grant may have left the row since: a full row, with one that is newer than the request.
+
+    A grant leaves only when it has ended and another takes its place; what left before was not in force any more.
+    """
+    if len(known.grants) < GRANTS_PER_ROW_MAX or (known.grants[-1].since_h + 1) * MS_PER_HOUR <= asked_ms:
+        return []
+    there = {given.grant_id for given in known.grants}
+    return [terms for terms in known.terms.values() if terms.grant_id not in there]
 
 
 __all__ = ["Finding", "Judged", "Known", "Terms", "judge", "opened"]

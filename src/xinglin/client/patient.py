@@ -9,7 +9,7 @@ from xinglin.base import codec
 from xinglin.base.check import Failed, NotFound, NotUnderstood, NotVerified
 from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId
-from xinglin.base.units import MS_PER_HOUR
+from xinglin.base.units import MS_PER_HOUR, Millis
 from xinglin.client.client import Client, Sent
 from xinglin.client.codes import ClientCode
 from xinglin.client.door import (
@@ -196,10 +196,10 @@ class Patient:
             if request.grantee not in of_grantee:
                 of_grantee[request.grantee] = self._consents(subject, request.grantee, answers, words)
             grants, terms = of_grantee[request.grantee]
-            staff, active = self._reader(request.reader)
+            staff, active_since_ms = self._reader(request.reader)
             known = Known(self._client.network.hashes, self._client.network.manifest.parameters.answer_ms, batches,
-                          grants, terms, staff, active)
-            found.append(judge(known, request, words[request.number].request, answer, words[answer.number]))
+                          grants, terms, staff, active_since_ms)
+            found.append(judge(known, request, words[request.number], answer, words[answer.number]))
         return found
 
     def _batches(self, door: Door, subject: SubjectId) -> list[KnownBatch]:
@@ -233,14 +233,17 @@ class Patient:
                 terms[commit(hashes, "consent-body", one.nonce, one.body)] = Terms(grant_id, body)
         return grants, terms
 
-    def _reader(self, reader: AccountId) -> tuple[members.StaffRow | None, bool]:
-        """Who asked, as the ledger has her, and whether she and her organisation may ask now."""
+    def _reader(self, reader: AccountId) -> tuple[members.StaffRow | None, Millis | None]:
+        """Who asked, as the ledger has her, and since when her organisation has been active; None when they may not
+        ask now. An account that was ended never comes back, so what is active was so from the start."""
         staff = self._client.prove(members.STAFF, (reader,))[0].row
         if not isinstance(staff, members.StaffRow):
-            return None, False
+            return None, None
         member = self._client.prove(members.MEMBERS, (staff.member,))[0].row
-        return staff, staff.active and isinstance(member, members.MemberRow) and (
-            member.status is members.MemberStatus.ACTIVE)
+        if not staff.active or not isinstance(member, members.MemberRow) \
+                or member.status is not members.MemberStatus.ACTIVE:
+            return staff, None
+        return staff, member.since_ms
 
     def prove_consent(self, subject: SubjectId, grantee: MemberId) -> tuple[VerifiedRow, bytes]:
         """The row of grants to an organisation, or that there is none; with the file to keep."""

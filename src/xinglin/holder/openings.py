@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised
-from xinglin.base.ids import Commitment, SubjectId
+from xinglin.base.ids import Commitment, Hash, SubjectId
 from xinglin.client.door import Challenge, SignedChallenge, Words, challenge_message
 from xinglin.client.records import OpenedBatch, OpenedHead, OpenedRecords
 from xinglin.holder import shelf
@@ -83,15 +83,18 @@ def _words(holder: Holder, subject: SubjectId, entry: access.Entry, terms: Mappi
     inputs: Opened | None = None
     opening: Opened | None = None
     judged: Opened | None = None
+    recipient: Hash | None = None
     if isinstance(entry, access.Requested):
         delivered = holder.get("delivered", subject, entry.body, Delivered)
-        request = delivered.request if delivered else None
+        if delivered:
+            request, recipient = delivered.request, access.key_hash(hashes, delivered.recipient)
     elif isinstance(entry, access.Answered):
         kept = holder.get("openings", subject, entry.request.to_bytes(4, "big"), Openings)
         if kept and commit(hashes, "inputs", kept.inputs.nonce, kept.inputs.body) == entry.inputs:
             inputs, opening = kept.inputs, kept.opening
             judged = terms.get(codec.decode(inputs.body, Inputs).consent)
-    return Words(number=entry.number, request=request, inputs=inputs, opening=opening, consent=judged)
+    return Words(number=entry.number, request=request, inputs=inputs, opening=opening, consent=judged,
+                 recipient=recipient)
 
 
 def _met(holder: Holder, signed: SignedChallenge) -> SubjectId:
