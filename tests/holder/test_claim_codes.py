@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread, current_thread
 from typing import Any
 
 import pytest
@@ -162,6 +162,39 @@ def test_a_second_code_voids_the_first(room: rooms.Room) -> None:
     second = claim_codes.issue(room.holder, subject)
     refused(room, room.claim_request(subject, first))
     assert claim_codes.co_sign(room.holder, room.claim_request(subject, second)).code == 0
+
+
+def test_a_try_under_way_does_not_bring_a_void_code_back(room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = room.subject()
+    first = claim_codes.issue(room.holder, subject)
+    request = room.claim_request(subject, "ZZZZ-ZZZZ-ZZZZ")
+    reached, go_on = Event(), Event()
+    get = room.holder.get
+
+    def slow(kind: str, *rest: Any) -> Any:
+        found = get(kind, *rest)
+        if kind == "code" and current_thread() is trying:
+            reached.set()
+            go_on.wait(5)
+        return found
+    monkeypatch.setattr(room.holder, "get", slow)
+
+    def attempt() -> None:
+        with pytest.raises(NotAuthorised):
+            claim_codes.co_sign(room.holder, request)
+    trying = Thread(target=attempt)
+    trying.start()
+    assert reached.wait(5)
+    issued: list[str] = []
+    counter = Thread(target=lambda: issued.append(claim_codes.issue(room.holder, subject)))
+    counter.start()
+    counter.join(0.2)              # it waits for the try, which goes on
+    go_on.set()
+    trying.join()
+    counter.join()
+    with pytest.raises(NotAuthorised):
+        claim_codes.co_sign(room.holder, room.claim_request(subject, first))
+    claim_codes.co_sign(room.holder, room.claim_request(subject, issued[0]))
 
 
 def test_no_code_is_issued_for_a_subject_of_another_holder(room: rooms.Room) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from holder import rooms
 from xinglin.base import codec
-from xinglin.base.check import Busy, NotAuthorised
+from xinglin.base.check import Busy, NotAuthorised, NotUnderstood
 from xinglin.base.crypto import SHA256
 from xinglin.base.ids import NO_ID
 from xinglin.base.limits import CONSENTS_KEPT_MAX, DELIVERIES_WAITING_PER_SUBJECT_MAX, TX_WINDOW_MS
 from xinglin.client.door import KeptConsent
-from xinglin.holder import answer, deliveries
+from xinglin.holder import answer, deliveries, openings
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.deliveries import Delivered
 from xinglin.modules import access, members
@@ -122,3 +122,50 @@ def test_terms_that_were_never_granted_make_room(room: rooms.Room, monkeypatch: 
     room.keep_consent(subject, b"n" * 16, opened)
     assert set(room.holder.cabinet.list("consent", subject)) == {granted, b"n" * 16}
     assert room.ask(subject).permitted
+
+
+def test_what_was_handed_over_is_not_handed_over_again(room: rooms.Room) -> None:
+    """A reader once took back why it had asked: again, wait until that counted as never ordered, then another."""
+    room.grant(room.subject())
+    one = delivery(room)
+    room.deliver(one)
+    ordered(room, one)
+    with pytest.raises(NotUnderstood) as caught:
+        room.deliver(one)
+    assert caught.value.code is HolderCode.ORDERED_ALREADY
+    answer.answer_open(room.holder)
+    room.deliver(one)
+    room.node.advance(TX_WINDOW_MS + 1)
+    room.deliver(delivery(room))
+    assert kept(room) == 2
+
+
+def test_words_that_come_after_the_request_are_none(room: rooms.Room) -> None:
+    """An honest holder that denied what it had never been told was once made to look as if it had been."""
+    subject = room.subject()
+    late, in_time = delivery(room), delivery(room)
+    ordered(room, late)
+    room.deliver(late)
+    room.deliver(in_time)
+    ordered(room, in_time)
+    _, words, _ = openings.history(room.holder, room.signed_challenge(subject))
+    assert [one.request for one in words] == [None, in_time.request]
+
+
+def test_each_block_is_looked_at_once_for_what_waits(room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every delivery once looked through all that had happened since the first, on the ledger's own thread."""
+    room.deliver(delivery(room))
+    for _ in range(5):
+        room.grant(room.subject())
+    asked: list[list[Any]] = []
+    about = room.node.outcomes_about
+
+    def watched(*args: Any) -> list[Any]:
+        asked.append(about(*args))
+        return asked[-1]
+    monkeypatch.setattr(room.node, "outcomes_about", watched)
+    room.deliver(delivery(room))
+    assert sum(map(len, asked)) == 5
+    asked.clear()
+    room.deliver(delivery(room))
+    assert sum(map(len, asked)) == 0

@@ -25,7 +25,7 @@ from xinglin.client.door import SignedConsent
 from xinglin.engine.embedded import Committed
 from xinglin.holder import shelf
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.deliveries import Delivered
+from xinglin.holder.deliveries import Delivered, in_words
 from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.state import Reading
 from xinglin.modules import access, consent, members
@@ -207,9 +207,10 @@ def _asked(holder: Holder, subject: SubjectId, number: int) -> Asked:
 
 def _delivered(holder: Holder, subject: SubjectId, asked: access.RequestRow) -> Delivered | None:
     """What was handed over for this request, if it is what the request commits to."""
-    found = holder.get("delivered", subject, asked.body, Delivered)
-    if found is None:
+    kept = in_words(holder, subject, asked.body)
+    if kept is None:
         return None
+    found = kept.delivered
     hashes = holder.node.hashes
     right_key = access.key_hash(hashes, found.recipient) == asked.key_hash
     right_body = commit(hashes, "request-body", found.request.nonce, found.request.body) == asked.body

@@ -47,8 +47,9 @@ def issue(holder: Holder, subject: SubjectId) -> str:
     holder.require_held(subject)
     code = "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP_CHARS)) for _ in range(GROUPS))
     salt = secrets.token_bytes(32)
-    holder.put("code", subject, NAME, Code(salt=salt, hash=_hash(holder, salt, code), tries=0,
-                                           until_ms=holder.node.now_ms() + CLAIM_CODE_MS))
+    fresh = Code(salt=salt, hash=_hash(holder, salt, code), tries=0, until_ms=holder.node.now_ms() + CLAIM_CODE_MS)
+    with holder.turn(subject):         # a try under way would put the void one back
+        holder.put("code", subject, NAME, fresh)
     return code
 
 

@@ -51,6 +51,7 @@ from xinglin.modules.decision import Facts
 from xinglin.vault.keystore import TagKind
 
 _source_name = re.compile(rf"[a-z0-9-]{{0,{SOURCE_NAME_CHARS_MAX}}}").fullmatch
+CHANCE = secrets.SystemRandom()
 _our_id = re.compile(rb'/([0-9a-f]{32})["/]')
 
 
@@ -116,8 +117,9 @@ def take_in(holder: Holder, items: Iterable[Source | Problem], *, source: str = 
         if planned.errors and not keep_going:
             report.refused = True
             return report
-        batches = [batch for batch in (*planned.patients, planned.directory)
-                   if len(batch) and (batch is planned.directory or wanted(batch.owner))]
+        patients = [batch for batch in planned.patients if len(batch) and wanted(batch.owner)]
+        CHANCE.shuffle(patients)       # files are named and sorted by people; the ledger's order must not be
+        batches = [*patients, planned.directory] if len(planned.directory) else patients
         total, done = sum(map(len, batches)), 0
         owners = _owners(holder, known, batches)
         ordered: list[_Ordered] = []
@@ -182,6 +184,7 @@ def _take_in_batch(holder: Holder, known: "_Known", batch: Batch, owner: Id, new
     # Those first: cut short, the next import still sees by the others' labels what must follow them.
     for chunk in _chunks(chain(relabelled, (_new_record(one, known) for one in batch)), size):
         number += 1
+        CHANCE.shuffle(chunk)          # or gaps between what is released would say what is withheld between
         shelved = shelf.shelve(holder, owner, number, chunk)
         messages: list[Message] = []
         if new:

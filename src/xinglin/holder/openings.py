@@ -13,7 +13,7 @@ from xinglin.client.records import OpenedBatch, OpenedHead, OpenedRecords
 from xinglin.holder import shelf
 from xinglin.holder.answer import Openings
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.deliveries import Delivered
+from xinglin.holder.deliveries import in_words
 from xinglin.holder.holder import Holder
 from xinglin.kernel.module import Event
 from xinglin.kernel.receipt import StateProof
@@ -38,16 +38,17 @@ def history(holder: Holder, signed: SignedChallenge) -> tuple[list[Event], list[
     proof = holder.node.prove(access.LOG, (subject,))
     row = codec.decode(proof, StateProof).row
     count = codec.decode(row, access.LogRow).count if row else 0
-    entries: list[access.Entry] = []
+    entries: list[tuple[access.Entry, int]] = []       # each with its height
     after = (0, 0)
     while len(entries) < count and (found := holder.node.outcomes_about(subject, after, OUTCOMES_AT_ONCE)):
         for outcome in found:
-            entries.extend(event for event in outcome.events if isinstance(event, access.Entry)
+            entries.extend((event, outcome.height) for event in outcome.events if isinstance(event, access.Entry)
                            and event.subject == subject)
         after = (found[-1].height, found[-1].index)
     entries = entries[:count]      # what came after the proof is for the next one
     terms = _terms(holder, subject)
-    return [*entries], [_words(holder, subject, entry, terms) for entry in entries], proof
+    return ([entry for entry, _ in entries],
+            [_words(holder, subject, entry, height, terms) for entry, height in entries], proof)
 
 
 def records(holder: Holder, signed: SignedChallenge) -> OpenedRecords:
@@ -76,8 +77,12 @@ def _terms(holder: Holder, subject: SubjectId) -> dict[Commitment, Opened]:
     return {commit(holder.node.hashes, "consent-body", one.nonce, one.body): one for one in kept if one is not None}
 
 
-def _words(holder: Holder, subject: SubjectId, entry: access.Entry, terms: Mapping[Commitment, Opened]) -> Words:
-    """What is kept of an entry, if it is what the entry commits to: an answer that failed half-way left others."""
+def _words(holder: Holder, subject: SubjectId, entry: access.Entry, height: int,
+           terms: Mapping[Commitment, Opened]) -> Words:
+    """What is kept of an entry, if it is what the entry commits to: an answer that failed half-way left others.
+
+    A request that was handed over once it stood on the ledger was not handed over: its answer did not know it.
+    """
     hashes = holder.node.hashes
     request: Opened | None = None
     inputs: Opened | None = None
@@ -85,9 +90,9 @@ def _words(holder: Holder, subject: SubjectId, entry: access.Entry, terms: Mappi
     judged: Opened | None = None
     recipient: Hash | None = None
     if isinstance(entry, access.Requested):
-        delivered = holder.get("delivered", subject, entry.body, Delivered)
-        if delivered:
-            request, recipient = delivered.request, access.key_hash(hashes, delivered.recipient)
+        told = in_words(holder, subject, entry.body)
+        if told and told.height < height:
+            request, recipient = told.delivered.request, access.key_hash(hashes, told.delivered.recipient)
     elif isinstance(entry, access.Answered):
         kept = holder.get("openings", subject, entry.request.to_bytes(4, "big"), Openings)
         if kept and commit(hashes, "inputs", kept.inputs.nonce, kept.inputs.body) == entry.inputs:
