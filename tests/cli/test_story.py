@@ -6,6 +6,8 @@ The story itself is told by a process for each command; what looks at it afterwa
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +341,23 @@ def test_doctor_fails_on_a_broken_list_of_pins_and_says_the_repair(tmp_path: Pat
     found = {one["check"]: one for one in done.json}
     assert done.code == 1 and found["trust"]["state"] == "FAIL" and found["trust"]["repair"]
     assert found["ledger"]["state"] == "WARN" and found["python"]["state"] == "OK"
+
+
+def test_doctor_fails_on_a_lost_index_and_names_whose(shell: Shell, story: dict[str, Any]) -> None:
+    cabinet = shell.home / "organisations" / "east" / "vault" / "cabinet.db"
+    kept = cabinet.read_bytes()
+    with closing(sqlite3.connect(cabinet)) as sql:
+        sql.execute("PRAGMA journal_mode = DELETE")
+        sql.execute("DELETE FROM cells WHERE kind = 'shelf' AND owner = ?", (bytes.fromhex(story["subject"]),))
+        sql.commit()
+    try:
+        done = shell.run("doctor", "--json")
+        found = {one["check"]: one for one in done.json}
+        assert done.code == 1 and found["vault east"]["state"] == "FAIL" and found["vault east"]["repair"]
+        assert "XL-8151" in found["vault east"]["found"] and story["subject"] in found["vault east"]["found"]
+    finally:
+        cabinet.write_bytes(kept)
+    assert {one["check"]: one for one in shell.json("doctor")}["vault east"]["state"] == "OK"
 
 
 def test_a_request_whose_answer_has_no_place_is_not_ordered(shell: Shell, story: dict[str, Any]) -> None:

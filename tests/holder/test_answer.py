@@ -23,6 +23,7 @@ from xinglin.holder.deliveries import Delivered
 from xinglin.holder.release import opening_info
 from xinglin.modules import access, consent, members
 from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody, ScopeItem, commit
+from xinglin.vault import VaultCode
 from xinglin.vault.wrap import RecipientKey
 
 
@@ -58,6 +59,22 @@ def answered(room: rooms.Room, number: int) -> access.Answered:
     assert outcome is not None
     (event,) = [one for one in outcome.events if isinstance(one, access.Answered)]
     return event
+
+
+def test_over_fewer_records_than_the_ledger_has_nothing_is_judged(room: rooms.Room) -> None:
+    subject = room.subject()
+    room.grant(subject)
+    room.take_in(*rooms.chart(20, "mei"))
+    asked = ordered(room)
+    lost, *rest = room.holder.cabinet.list("shelf", subject)
+    assert rest and not shelf.incomplete(room.holder)
+    room.holder.cabinet.delete("shelf", subject, lost)
+    room.holder.forget(subject)
+    with pytest.raises(Failed) as caught:
+        answer.answer(room.holder, subject, asked.number)
+    assert caught.value.code is VaultCode.CABINET_DAMAGED
+    assert shelf.incomplete(room.holder) == [subject]
+    assert permit_of(room, asked.number) is None
 
 
 # -- causes

@@ -18,7 +18,9 @@ from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
 from xinglin.client import pins
 from xinglin.engine.codes import EngineCode
+from xinglin.holder import shelf
 from xinglin.home import Home, HomeCode, Organisation
+from xinglin.vault import VaultCode
 
 PYTHON = (3, 11)
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 2**30, 2**27     # one import of a large set; the next few blocks
@@ -122,13 +124,16 @@ def _pinned(call: Call, home: Home) -> Iterator[Finding]:
 def _vault(call: Call, home: Home, organisation: Organisation) -> Finding:
     check = f"vault {organisation.slug}"
     try:
-        damaged = home.holder(organisation).keystore.damaged
+        holder = home.holder(organisation)
+        damaged, incomplete = holder.keystore.damaged, shelf.incomplete(holder)
     except Failed as error:
         return _failed(call, check, error, FAIL)
     if damaged:
         return Finding(WARN, check, ", ".join(damaged), call.words(
             "请从镜像恢复所列密钥", "bring the keys named back from a mirror"))
-    return Finding(OK, check, call.words("密钥完好", "keys are sound"))
+    if incomplete:
+        return _failed(call, check, Failed(VaultCode.CABINET_DAMAGED, ", ".join(one.hex() for one in incomplete)), FAIL)
+    return Finding(OK, check, call.words("密钥与索引完好", "keys and indexes are sound"))
 
 
 def _failed(call: Call, check: str, error: Failed, state: str) -> Finding:

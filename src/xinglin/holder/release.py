@@ -208,8 +208,6 @@ def _check_fresh(holder: Holder) -> None:
 def _found(holder: Holder, subject: SubjectId, permit: Permit,
            places: tuple[Place, ...]) -> list[tuple[Place, shelf.Record]]:
     batches = {batch.number: batch for batch in shelf.batches(holder, subject, permit.batches)}
-    if any(place.batch not in batches for place in places):
-        raise Failed(VaultCode.CABINET_DAMAGED, "the index of a batch is lost")
     return [(place, shelf.Record(batches[place.batch], place.position, batches[place.batch].records[place.position]))
             for place in places]
 

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from xinglin.base import codec
-from xinglin.base.check import NotFound
+from xinglin.base.check import Failed, NotFound
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import Appended, tree, tree_root
@@ -21,8 +21,9 @@ from xinglin.base.limits import BATCHES_PER_OWNER_MAX
 from xinglin.base.units import U32, U63
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
-from xinglin.modules import records
+from xinglin.modules import records, subjects
 from xinglin.modules.decision import Facts, commit, records_root
+from xinglin.vault import VaultCode
 from xinglin.vault.seal import new_key, new_nonce, open_sealed, seal
 
 HEAD, REST = 0, 1                  # parts of a record, in order
@@ -158,9 +159,10 @@ def roots(ctx: Reading, owner: Id) -> list[Hash]:
 
 
 def batches(holder: Holder, owner: Id, on_ledger: Sequence[Hash] | None = None) -> list[Batch]:
-    """The owner's batches that are on the ledger, oldest first.
+    """The owner's batches that are on the ledger, oldest first: all of them, or none may be judged by.
 
     Errors  NotFound KEY_NOT_FOUND, KEY_DESTROYED, whatever is still in memory.
+            Failed CABINET_DAMAGED: the index row of one is lost, or is not what the ledger has.
     """
     if on_ledger is None:
         on_ledger = holder.node.read(lambda ctx: roots(ctx, owner))
@@ -169,26 +171,36 @@ def batches(holder: Holder, owner: Id, on_ledger: Sequence[Hash] | None = None) 
     except NotFound:
         holder.forget(owner)
         raise
-    found = []
-    for number, root in enumerate(on_ledger, start=1):
-        batch = holder.shelves.get(owner, number) or _open(holder, owner, number, root, key)
-        if batch is not None:
-            found.append(batch)
-    return found
+    return [holder.shelves.get(owner, number) or _open(holder, owner, number, root, key)
+            for number, root in enumerate(on_ledger, start=1)]
 
 
-def _open(holder: Holder, owner: Id, number: int, root: Hash, key: bytes) -> Batch | None:
-    """None when its row is lost, or is not what the ledger has."""
+def _open(holder: Holder, owner: Id, number: int, root: Hash, key: bytes) -> Batch:
     data = holder.cabinet.get("shelf", owner, _name(number, root), key)
     if data is None:
-        return None
+        raise Failed(VaultCode.CABINET_DAMAGED, "the index of a batch is lost")
     row: ShelvedBatch = codec.decode(data, ShelvedBatch)
     over = tree(holder.node.hashes, [record_root(holder.node.hashes, one) for one in row.records])
     if over.root != root:
-        return None
+        raise Failed(VaultCode.CABINET_DAMAGED, "the index of a batch is not what the ledger has")
     batch = Batch(number, row.segment, row.records, over)
     holder.shelves.put(owner, number, batch, len(row.records))
     return batch
+
+
+def incomplete(holder: Holder) -> list[Id]:
+    """Whose shelf lacks something that the ledger has, the directory's among them; the keystore says what else."""
+    found = []
+    for owner in (holder.member, *(key[0] for key, row in holder.node.rows(subjects.SUBJECTS)
+                                   if row.holder == holder.member)):
+        try:
+            batches(holder, owner)
+        except NotFound:
+            continue                   # erased
+        except Failed as error:
+            if error.code is not VaultCode.KEY_DAMAGED:
+                found.append(owner)
+    return found
 
 
 def sweep(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> int:
