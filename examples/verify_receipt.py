@@ -3,7 +3,9 @@
     python verify_receipt.py FILE NETWORK_ID
 
 Prints what a receipt or a state proof says when it holds; ends with a line on stderr and status 5 when it does
-not. Needs PyNaCl for Ed25519. It knows SHA-256 networks, and shows events as plain arrays.
+not. Needs PyNaCl for Ed25519. It knows SHA-256 networks, and shows events as plain arrays. Ids are whole: compare
+all their digits, others may begin alike. That a key claimed a subject says that the holder's service signed with it,
+not whose key it is; a consent's row does not say whether the member is active.
 """
 
 import base64

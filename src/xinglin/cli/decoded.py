@@ -13,7 +13,7 @@ from xinglin.client.wording import Said
 from xinglin.kernel.module import Event
 from xinglin.modules import access, consent, members, records, subjects
 
-Named = Callable[[bytes], str]     # a name, or the beginning of the id
+Named = Callable[[bytes], str]     # an id, with a name where one is known
 
 SENTENCES: dict[type[Event], Said] = {
     members.Moved: Said("关于成员 {member} 的动议（{motion}）：{votes} 票，通过：{carried}",
@@ -28,8 +28,8 @@ SENTENCES: dict[type[Event], Said] = {
     consent.Expired: Said("主体 {subject} 给 {grantee} 的 {grants} 项授权已到期",
                           "{grants} consents of subject {subject} to {grantee} ran out"),
     subjects.Registered: Said("{holder} 登记了主体 {subject}", "{holder} registered subject {subject}"),
-    subjects.Claimed: Said("主体 {subject}（持有方 {holder}）由其钱包认领",
-                           "subject {subject} at {holder} was claimed by her wallet"),
+    subjects.Claimed: Said("主体 {subject}（持有方 {holder}）由持有方共同签名的一把密钥认领",
+                           "subject {subject} at {holder} was claimed by a key that its holder co-signed"),
     records.Committed: Said("{owner} 的第 {number} 批：{count} 份病历记录，根 {root}",
                             "batch {number} of {owner}: {count} records, root {root}"),
     access.Requested: Said("第 {number} 条：{grantee} 的 {reader} 请求查看主体 {subject} 的病历{because}",
@@ -76,5 +76,6 @@ def _because(code: CodeNumber, lang: Lang) -> str:
     return f"：已拒绝，{said}" if lang == "zh" else f": denied, {said}"
 
 
-def short(some: bytes) -> str:
-    return f"{some.hex()[:8]}.."
+def whole(some: bytes) -> str:
+    """Whoever opens an id draws it, and may draw one that begins as another does: a proof has it whole."""
+    return some.hex()

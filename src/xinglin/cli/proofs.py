@@ -33,7 +33,7 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
     with call.opened() as home:
         file = home.node.receipt_at(*names.transaction(home, digits))
         verified = home.client.verify(file)
-        directory = names.Directory(home, call.lang)
+        named = _named(names.Directory(home, call.lang))
         envelope = verified.events[0]
         if not isinstance(envelope, Envelope) or not envelope.tx_id.hex().startswith(digits):
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)      # the index looks at the first half of an id
@@ -44,11 +44,19 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
             "tx": envelope.tx_id, "at": Time(verified.closing.time_ms),
             "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
             "height": verified.leaf.height, "index": verified.leaf.index,
-            "signers": [directory.known(one) for one in envelope.signers], "signer_ids": list(envelope.signers),
+            "signers": [named(one) for one in envelope.signers], "signer_ids": list(envelope.signers),
             "messages": list(envelope.tags),
-            "told": [decoded.sentence(event, call.lang, directory.known) for event in verified.events[1:]],
+            "told": [decoded.sentence(event, call.lang, named) for event in verified.events[1:]],
             "events": [decoded.fields(event) for event in verified.events[1:]],
             "file": str(out) if out else None})
+
+
+def _named(directory: names.Directory) -> decoded.Named:
+    """The whole id, behind the name of who is known here."""
+    def named(some: bytes) -> str:
+        known = directory.known(some)
+        return some.hex() if known == f"{some.hex()[:8]}.." else f"{known} ({some.hex()})"
+    return named
 
 
 def _outcome(code: int, lang: Lang) -> str:
@@ -91,7 +99,7 @@ def _told(verdict: Verdict, lang: Lang) -> list[str]:
 def _receipt(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     facts = verdict.facts
     outcome = _outcome(facts["code"], lang)
-    events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
+    events = [decoded.sentence(event, lang, decoded.whole) for event in verdict.events]
     when = Time(verdict.time_ms).iso()
     if "timer" in facts:
         due = Time(facts["due_ms"]).iso()
@@ -112,9 +120,9 @@ def _signed(verdict: Verdict, accounts: list[tuple[str, str]], lang: Lang) -> st
     """The accounts' own signatures are not in the file: that they signed is what the checkpoint's signer states."""
     names = ", ".join(verdict.signed_by)
     if lang == "zh":
-        said = [f"{one[:8]}..（{show.NAMES_ZH[custody]}）" for one, custody in accounts]
+        said = [f"{one}（{show.NAMES_ZH[custody]}）" for one, custody in accounts]
         return f"据 {names} 所述，签名账户（密钥保管）：" + "、".join(said)
-    said = [f"{one[:8]}.. ({custody.lower()})" for one, custody in accounts]
+    said = [f"{one} ({custody.lower()})" for one, custody in accounts]
     return f"as {names} states, signed by accounts (key custody): " + ", ".join(said)
 
 
@@ -132,8 +140,8 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
         subject, grantee, live = facts["subject"], facts["grantee"], facts["live_grants"]
         said = ((f"主体 {subject} 对成员 {grantee} 没有有效授权" if zh else
                  f"subject {subject} has no consent to member {grantee}") if not live else
-                (f"主体 {subject} 对成员 {grantee} 有 {live} 项有效授权" if zh else
-                 f"subject {subject} has {live} live consents to member {grantee}"))
+                (f"主体 {subject} 对成员 {grantee} 有 {live} 项授权，未撤回也未到期" if zh else
+                 f"subject {subject} has {live} consents to member {grantee} that are neither taken back nor run out"))
     else:
         key = " ".join(map(str, facts["key"]))
         said = ((f"表 {facts['table']} 中有 {key} 这一行" if zh else f"table {facts['table']} has a row {key}")
@@ -147,7 +155,10 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     # Two ids in each other's places prove as truly that there is no consent: of something that is nobody's.
     who = [f"主体（谁的病历）：{facts['subject']}", f"成员（谁来查看）：{facts['grantee']}"] if zh else [
         f"subject (whose records): {facts['subject']}", f"member (who would see them): {facts['grantee']}"]
-    return [proves, *who], [later, "这两个标识正是您所指的人和机构：请逐一核对" if zh else
+    active = [] if not facts["live_grants"] else [
+        "该成员当时没有被暂停：暂停期间，给它的授权都不生效" if zh else
+        "that the member was active: while it is suspended, no consent to it counts"]
+    return [proves, *who], [later, *active, "这两个标识正是您所指的人和机构：请逐一核对" if zh else
                             "that these two ids are the person and the organisation you mean: compare both"]
 
 
@@ -157,7 +168,7 @@ def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     first = (f"到 {when}（高度 {facts['height']}{age}）为止，关于主体 {facts['subject']} 的全部 {facts['entries']} 条"
              "都在这里" if zh else f"these {facts['entries']} entries are all that was ordered about subject "
              f"{facts['subject']} until {when} (height {facts['height']}{age})")
-    events = [decoded.sentence(event, lang, decoded.short) for event in verdict.events]
+    events = [decoded.sentence(event, lang, decoded.whole) for event in verdict.events]
     limit = "没有人在系统之外抄录副本" if zh else "that nobody made copies outside the system"
     return [first, *events], [limit]
 
