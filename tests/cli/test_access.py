@@ -5,14 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cli.command import Shell
 from holder import rooms
+from xinglin.base import codec
+from xinglin.cli.access import _asked, _line, _outcome
+from xinglin.cli.call import Call
+from xinglin.client.door import Words
+from xinglin.client.records import Head
 from xinglin.holder import answer, asking, read_log
+from xinglin.holder.asking import Received
 from xinglin.holder.peers import LocalDoor
 from xinglin.home import Home
 from xinglin.modules import access
-from xinglin.modules.decision import Cause, Judgement
+from xinglin.modules.decision import Cause, Judgement, Opened, RequestBody
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +102,46 @@ def test_a_list_is_complete_as_of_its_own_proof_not_of_the_ledgers_tip(
     monkeypatch.setattr(LocalDoor, "history", meanwhile)
     told = shell.ok("access", "list", "--wallet", "mei.wallet").err
     assert f"(height {heights[-1]} of the ledger)" in told
+
+
+ASKED = access.Requested(subject=bytes(16), number=1, reader=rooms.DOCTOR, grantee=rooms.B, grant_id=bytes(16),
+                         key_hash=bytes(32), body=bytes(32), denied=0, due_ms=1)
+ANSWERED = access.Answered(subject=bytes(16), number=2, request=1, reader=rooms.DOCTOR,
+                           decision=access.Decision.PERMIT, grant_id=bytes(16), epoch=1, inputs=bytes(32),
+                           opening=bytes(32), parts_root=bytes(32), key_hash=bytes(32), expires_at_ms=1)
+
+
+def words(number: int, **opened: bytes) -> Words:
+    each = {name: Opened(nonce=bytes(32), body=body) for name, body in opened.items()}
+    return Words(**{"number": number, **dict.fromkeys(("request", "inputs", "opening", "consent")), **each})
+
+
+def test_a_list_shows_words_only_of_the_reader_who_asked() -> None:
+    """A commitment may be copied from the ledger into another's request: it opens, to the other reader's words."""
+    said = codec.encode(RequestBody(reader=rooms.DOCTOR, purpose="TREAT", scope=rooms.LABORATORY, reason="follow-up"))
+    call = Call.new("en")
+    assert _asked(call, ASKED, words(1, request=said))["reason"] == "follow-up"
+    copied = _asked(call, structs.replace(ASKED, reader=rooms.NURSE), words(1, request=said))
+    assert (copied["what"], copied["why"], copied["reason"], copied["purpose"]) == (*["not stated"] * 3, None)
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "not readable"), ("zh", "无法读取")])
+def test_what_cannot_be_read_of_one_answer_ends_no_list(lang: Any, said: str) -> None:
+    call, garbled = Call.new(lang), b"\xc0"
+    assert _asked(call, ASKED, words(1, request=garbled))["reason"] == said
+    outcome = _outcome(call, ASKED, ANSWERED, {2: words(2, inputs=garbled, opening=garbled)})
+    assert (outcome["status"], outcome["because"], outcome["cause"], outcome["records"]) == ("permitted", said, None, 0)
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_a_record_on_one_line_has_each_number_as_it_was_written(line_break: str) -> None:
+    head = Head(resource_type="Observation", id="a" * 32, version=1, classes=(), codes=(), dates=(), labels=(),
+                label_table=1)
+    parts = ['{"id": "a\\nb",', '"value":0.10000000000000000001, "big":9007199254740993.0,', '"exp":1E400}']
+    line = _line(Received(head, line_break.join(parts).encode()))
+    assert "".join(line.split()) == "".join("".join(parts).split()) and len(line.splitlines()) == 1
+    whole = " ".join(parts)
+    assert _line(Received(head, whole.encode())) == whole
 
 
 def test_a_patient_judges_an_honest_answer_again(shell: Shell) -> None:

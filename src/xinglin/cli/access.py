@@ -1,6 +1,5 @@
 """`xinglin access`: a reader asks; a patient sees who asked, and proves that the list is complete."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, NotFound, NotVerified
 from xinglin.base.ids import NO_ID, SubjectId
 from xinglin.base.limits import WORDS_CHARS_MAX
@@ -21,7 +19,7 @@ from xinglin.cli.words import words_of
 from xinglin.client import wording
 from xinglin.client.codes import ClientCode
 from xinglin.client.door import Words
-from xinglin.client.judging import Finding, Judged
+from xinglin.client.judging import Finding, Judged, opened
 from xinglin.client.patient import History
 from xinglin.client.wording import Said
 from xinglin.holder import asking, read_log
@@ -31,7 +29,7 @@ from xinglin.holder.holder import Holder
 from xinglin.home import Home
 from xinglin.kernel.module import Event
 from xinglin.modules import access
-from xinglin.modules.decision import Cause, Inputs, Opened, Opening, RequestBody
+from xinglin.modules.decision import Cause, Inputs, Opening, RequestBody
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -175,9 +173,9 @@ def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received]
 
 
 def _line(record: Received) -> str:
-    """The bytes that were verified, unless they have line breaks, which NDJSON does not take."""
-    text = record.resource.decode()
-    return json.dumps(json.loads(text), ensure_ascii=False) if "\n" in text else text
+    """What was verified, each number as it was written. NDJSON takes no line breaks; in strict JSON they stand between
+    tokens alone, where a space says the same."""
+    return record.resource.decode().replace("\r", " ").replace("\n", " ")
 
 
 @app.command("list")
@@ -213,7 +211,7 @@ def _listed(call: Call, home: Home, subject: SubjectId, history: History) -> lis
             found.append({
                 "number": entry.number, "at": times.get(entry.number), "person": directory.person(entry.reader),
                 "account": entry.reader, "organisation": directory.member(entry.grantee), "grantee": entry.grantee,
-                **_asked(call, words[entry.number]), **_outcome(call, entry, answers.get(entry.number), words)})
+                **_asked(call, entry, words[entry.number]), **_outcome(call, entry, answers.get(entry.number), words)})
     return found
 
 
@@ -230,11 +228,12 @@ def _times(home: Home, subject: SubjectId) -> dict[int, Time]:
     return found
 
 
-def _asked(call: Call, words: Words) -> dict[str, Any]:
-    if words.request is None:
-        not_stated = call.words("未说明", "not stated")
-        return {"what": not_stated, "scope": [], "why": not_stated, "purpose": None, "reason": not_stated}
-    body = codec.decode(words.request.body, RequestBody)
+def _asked(call: Call, entry: access.Requested, words: Words) -> dict[str, Any]:
+    """In the words of who asked. Anyone can repeat another's commitment: it opens to words, but not to hers."""
+    body = opened(RequestBody, words.request)
+    if body is None or body.reader != entry.reader:
+        said = _not_readable(call) if words.request and body is None else call.words("未说明", "not stated")
+        return {"what": said, "scope": [], "why": said, "purpose": None, "reason": said}
     return {"what": wording.scope_words(body.scope, call.lang), "scope": [one.data_class for one in body.scope],
             "why": wording.purpose_words((body.purpose,), call.lang), "purpose": body.purpose, "reason": body.reason}
 
@@ -247,18 +246,20 @@ def _outcome(call: Call, asked: access.Requested, answer: Event | None, words: d
         because = refusal.what.rstrip(".。") if refusal else ""
     elif isinstance(answer, access.Answered):
         name = "permitted" if answer.decision is access.Decision.PERMIT else "denied"
-        cause = _cause(words[answer.number].inputs)
-        because = CAUSES[cause].in_(call.lang) if cause is not None else ""
-        opening = words[answer.number].opening
-        records = codec.decode(opening.body, Opening).parts // 2 if opening and name == "permitted" else 0
+        inputs = opened(Inputs, words[answer.number].inputs)
+        cause = inputs.cause if inputs else None
+        because = CAUSES[cause].in_(call.lang) if cause is not None else (
+            _not_readable(call) if words[answer.number].inputs else "")
+        opening = opened(Opening, words[answer.number].opening)
+        records = opening.parts // 2 if opening and name == "permitted" else 0
     else:
         name = "unanswered" if answer is not None else "open"
     return {"outcome": OUTCOMES[name].in_(call.lang), "status": name, "because": because, "cause": cause,
             "records": records}
 
 
-def _cause(inputs: Opened | None) -> Cause | None:
-    return None if inputs is None else codec.decode(inputs.body, Inputs).cause
+def _not_readable(call: Call) -> str:
+    return call.words("无法读取", "not readable")
 
 
 @app.command("check")
