@@ -189,6 +189,14 @@ def test_a_list_that_is_not_the_ledgers_is_not_complete(files: Files, name: str)
     assert error.code is KernelCode.LIST_NOT_COMPLETE and error.detail
 
 
+def test_a_list_that_is_too_long_is_told_before_its_entries_are_read(files: Files) -> None:
+    """A false one may be as long as a file may be, and its entries are many times as large once they are read."""
+    for count in (0, 2, 4, 1000):
+        error = refused(files, files.completeness((b"not an entry",) * count))
+        assert error.code is KernelCode.LIST_NOT_COMPLETE, count
+    assert refused(files, files.completeness((b"not an entry",) * 3)).code is KernelCode.FILE_NOT_UNDERSTOOD
+
+
 def test_a_list_under_another_rows_proof_is_not_complete(files: Files) -> None:
     for log in (files.row, files.absence, files.other_log):
         assert refused(files, files.completeness(log=log)).code is KernelCode.LIST_NOT_COMPLETE

@@ -105,7 +105,10 @@ def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Ve
 
 
 def _live(row: Any, time_ms: int) -> int:
-    """How many grants are live at the closing leaf's time: none means "no consent to X"."""
+    """How many grants are neither taken back nor run out at the closing leaf's time: none means "no consent to X".
+
+    Whether X is active, so that they count, its own row says.
+    """
     if not isinstance(row, consent.GrantsRow):
         return 0
     return sum(consent.why_not_live(given, time_ms // MS_PER_HOUR) is None for given in row.grants)
@@ -115,12 +118,13 @@ def _completeness(file: Completeness, pinned: NetworkId | None, modules: ModuleS
     verified = verify_state(file.log, pinned, modules)
     if verified.table is not access.LOG:
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "the proof is not of an access log")
-    entries: list[access.Entry] = [read_file(data, access.Entry) for data in file.entries]
     subject = verified.key[0]
     expected = verified.row if isinstance(verified.row, access.LogRow) else access.NO_ENTRIES
+    if len(file.entries) != expected.count:        # before they are read: a false list may be as long as a file may be
+        raise NotVerified(KernelCode.LIST_NOT_COMPLETE,
+                          f"{len(file.entries)} entries, the ledger counts {expected.count}")
+    entries: list[access.Entry] = [read_file(data, access.Entry) for data in file.entries]
     found = access.running_of(verified.network.hashes, [*entries])
-    if found.count != expected.count:
-        raise NotVerified(KernelCode.LIST_NOT_COMPLETE, f"{found.count} entries, the ledger counts {expected.count}")
     if found != expected or any(entry.subject != subject or entry.number != at
                                 for at, entry in enumerate(entries, start=1)):
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "an entry is not the one that was ordered")
