@@ -1,9 +1,11 @@
 """Files that a command reads and writes."""
 
 import os
+import stat
 import sys
 from pathlib import Path
 
+from xinglin import disk
 from xinglin.base.check import Code, Failed, NotFound
 from xinglin.cli.codes import CliCode, Usage
 
@@ -29,12 +31,12 @@ def require_there(path: Path, code: Code = CliCode.FILE_NOT_READ) -> None:
 
 
 def require_room(folder: Path, *, over: bool) -> None:
-    """Make `folder`, which is to be written to later: new or empty, unless that was said.
+    """Make `folder`, for this user alone, which is to be written to later: new or empty, unless that was said.
 
     Errors  Usage FILE_EXISTS; Failed FILE_NOT_WRITTEN.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder)
         taken = any(folder.iterdir())
     except OSError as error:
         raise Failed(CliCode.FILE_NOT_WRITTEN, f"{folder}: {error.strerror}") from None
@@ -45,14 +47,17 @@ def require_room(folder: Path, *, over: bool) -> None:
 
 
 def write(path: Path, data: bytes, *, over: bool) -> None:
-    """A new file; over an old one only when that was said.
+    """A new file that nobody else may read; over an old one only when that was said, and never through a link.
 
     Errors  Usage FILE_EXISTS; Failed FILE_NOT_WRITTEN.
     """
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if over else os.O_EXCL)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (0 if over else os.O_EXCL)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         with open(os.open(path, flags, 0o600), "wb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):      # an old one may have been for others to read
+                os.fchmod(file.fileno(), 0o600)
+                file.truncate()
             file.write(data)
     except FileExistsError:
         raise Usage(CliCode.FILE_EXISTS, str(path)) from None
