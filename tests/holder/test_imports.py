@@ -382,3 +382,20 @@ def test_a_chunk_ends_where_a_segment_or_an_index_would_grow_too_large(
         patch.setattr(imports, "INDEX_BYTES", 400)
         by_words = room.take_in(*rooms.chart(5, "li"))
     assert len(by_words.taken) > 1 and len(shelved(room, room.subject("li"))) == 8
+
+
+def test_the_ledgers_order_of_patients_is_not_that_of_the_files(tmp_path: Path) -> None:
+    """Whoever had a hospital's alphabetical list once put a name to each subject by its rank."""
+    room = rooms.Room.found(tmp_path)
+    names = [f"{letter}-patient" for letter in "abcdefghijkl"]
+    try:
+        room.take_in(*(rooms.patient(name) for name in names))
+        heights = [height for height, _, _ in room.node.blocks()]
+        outcomes = [room.node.ask(lambda ledger, height=height: ledger.block(height)) for height in heights]
+        events = [event for block in outcomes for part in block.events
+                  for event in codec.decode(part, room.node.modules.events_type)]
+        registered = [event.subject for event in events if isinstance(event, subjects.Registered)]
+        by_file = [room.subject(name) for name in names]
+        assert sorted(registered) == sorted(by_file) and registered not in (by_file, by_file[::-1])
+    finally:
+        room.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from holder import rooms
-from xinglin.base.check import Busy, NotAuthorised
+from xinglin.base.check import Busy, NotAuthorised, NotUnderstood
 from xinglin.base.limits import PERMIT_MS_MAX, TX_WINDOW_MS
 from xinglin.engine.embedded import Committed
 from xinglin.holder import answer, asking, pending
@@ -176,3 +176,44 @@ def test_a_release_that_was_taken_back_meanwhile_is_not_given(room: rooms.Room) 
     with pytest.raises(NotAuthorised) as caught:
         asking.fetch_all(room.node, room.peer, asked)
     assert caught.value.code is HolderCode.NOT_AVAILABLE
+
+
+def test_an_answer_that_another_thread_gave_is_taken(room: rooms.Room) -> None:
+    """The reader was once told to ask anew, which is a second entry in the patient's list."""
+    class Quicker(LocalPeer):
+        def answer(self, subject: bytes, number: int) -> Committed:
+            answer.answer_open(room.holder)
+            return super().answer(subject, number)
+
+    room.grant(room.subject())
+    assert ask_through(room, Quicker(room.holder)).permitted
+    assert not asking.ask(room.reading, Quicker(room.holder), room.subject(), rooms.DOCTOR, room.keys[rooms.DOCTOR],
+                          purpose="HRESCH", scope=rooms.LABORATORY, reason="x").permitted
+
+
+def test_what_is_turned_away_at_the_door_leaves_no_key(room: rooms.Room) -> None:
+    class Refuses(LocalPeer):
+        def deliver(self, delivered: Delivered, signature: bytes) -> None:
+            raise Busy(HolderCode.TOO_MUCH_WAITING)
+
+    with pytest.raises(Busy):
+        ask_through(room, Refuses(room.holder))
+    assert kept(room) == 0
+
+
+def test_nothing_is_kept_or_asked_that_nobody_could_read(room: rooms.Room) -> None:
+    blocks = len(list(room.node.blocks()))
+    with pytest.raises(NotUnderstood):
+        asking.ask(room.reading, room.peer, room.subject(), rooms.DOCTOR, room.keys[rooms.DOCTOR], purpose="TREAT",
+                   scope=rooms.LABORATORY, reason="x" * 10_000)
+    assert kept(room) == 0 and len(list(room.node.blocks())) == blocks
+
+
+def test_one_reader_takes_not_all_places(room: rooms.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "PENDING_PER_READER_MAX", 2)
+    room.grant(room.subject())
+    for _ in range(2):
+        assert room.ask(room.subject()).permitted
+    with pytest.raises(Busy):
+        room.ask(room.subject())
+    assert room.ask(room.subject(), reader=rooms.NURSE).permitted

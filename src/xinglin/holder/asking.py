@@ -64,6 +64,7 @@ class Asked:
     denied: int
     body: Hash                     # the request's commitment
     tx: TxId
+    reader: AccountId
     key: SigningKey                # the reader's, which signs for each page
     recipient: RecipientKey
     answer: access.Answered | None
@@ -95,32 +96,37 @@ def ask(room: Holder, peer: Peer, subject: SubjectId, reader: AccountId, key: Si
         scope: Sequence[ScopeItem], reason: str, grant_id: GrantId = NO_ID) -> Asked:
     """Hand over, order, and wait for the answer. `room` is the reader's own organisation's, which keeps the key.
 
-    Errors  Failed with the ledger's code when the request itself was refused; Busy TOO_MUCH_WAITING.
+    Errors  Failed with the ledger's code when the request itself was refused; Busy TOO_MUCH_WAITING; NotUnderstood
+            BYTES_NOT_UNDERSTOOD when a field is longer than a request may be.
     """
     node, recipient = room.node, RecipientKey.new()
     body = codec.encode(RequestBody(reader=reader, purpose=purpose, scope=tuple(scope), reason=reason))
     opened = Opened(nonce=new_nonce(), body=body)
     delivered = Delivered(subject=subject, request=opened, recipient=recipient.public)
     commitment = commit(node.hashes, "request-body", opened.nonce, body)
-    pending.keep(room, Pending(subject=subject, reader=reader, body=commitment, private=recipient.private,
-                               height=node.ask(lambda ledger: ledger.height), at_ms=node.now_ms()))
-    peer.deliver(delivered, key.sign(delivered.message(node.network)))
+    codec.decode(body, RequestBody)            # constructors check nothing: nobody is to keep what nobody can read
+    mine = Pending(subject=subject, reader=reader, body=commitment, private=recipient.private,
+                   height=node.ask(lambda ledger: ledger.height), at_ms=node.now_ms())
+    pending.keep(room, mine)
+    try:
+        peer.deliver(delivered, key.sign(delivered.message(node.network)))
+    except Failed:                 # turned away for certain: nothing is coming
+        pending.drop(room, reader, commitment)
+        raise
     committed, events = order(node, [access.Request(
         reader=reader, subject=subject, grant_id=grant_id,
         key_hash=access.key_hash(node.hashes, recipient.public), body=commitment)], {reader: key})
     requested = _one(events, access.Requested)
     if requested.denied:
-        pending.drop(room, commitment)
-        return Asked(subject, requested.number, requested.denied, commitment, committed.tx_id, key, recipient, None,
-                     None)
-    answer_tx = peer.answer(subject, requested.number).tx_id
-    outcome = node.outcome(answer_tx)
-    answer = _one(outcome.events if outcome else (), access.Answered)
+        pending.drop(room, reader, commitment)
+        return Asked(subject, requested.number, requested.denied, commitment, committed.tx_id, reader, key, recipient,
+                     None, None)
+    answer, answer_tx = _answer(room, peer, requested, mine)
     if (answer.subject, answer.request) != (subject, requested.number):
         raise NotVerified(HolderCode.PART_NOT_VERIFIED, "an answer to something else")
-    asked = Asked(subject, requested.number, 0, commitment, committed.tx_id, key, recipient, answer, answer_tx)
+    asked = Asked(subject, requested.number, 0, commitment, committed.tx_id, reader, key, recipient, answer, answer_tx)
     if not asked.permitted:
-        pending.drop(room, commitment)
+        pending.drop(room, reader, commitment)
     return asked
 
 
@@ -130,16 +136,29 @@ def waiting(room: Holder, reader: AccountId, key: SigningKey) -> list[Asked]:
     What nothing can come of any more is dropped: denied, never ordered, never answered, its permit over.
     """
     found = []
-    for one, (requested, tx, answer, answer_tx, _) in pending.kept(room):
-        if one.reader == reader and requested is not None and tx is not None and answer is not None:
-            found.append(Asked(one.subject, requested.number, 0, one.body, tx, key,
+    for one, (requested, tx, answer, answer_tx, _) in pending.kept(room, reader):
+        if requested is not None and tx is not None and answer is not None:
+            found.append(Asked(one.subject, requested.number, 0, one.body, tx, reader, key,
                                RecipientKey.from_private(one.private), answer, answer_tx))
     return found
 
 
 def taken(room: Holder, asked: Asked) -> None:
     """Forget the key: what it opens is in the reader's hands."""
-    pending.drop(room, asked.body)
+    pending.drop(room, asked.reader, asked.body)
+
+
+def _answer(room: Holder, peer: Peer, requested: access.Requested, mine: Pending) -> tuple[access.Answered, TxId]:
+    """The answer as it stands on the own ledger; given just now, or by another thread that was quicker."""
+    try:
+        tx = peer.answer(requested.subject, requested.number).tx_id
+    except NotUnderstood:
+        _, _, answer, answer_tx, _ = pending.fate_of(room, mine)
+        if answer is None or answer_tx is None:
+            raise
+        return answer, answer_tx
+    outcome = room.node.outcome(tx)
+    return _one(outcome.events if outcome else (), access.Answered), tx
 
 
 def _one(events: Sequence[Event], type_: type[E]) -> E:
