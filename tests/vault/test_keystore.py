@@ -520,6 +520,17 @@ def test_the_kek_is_drawn_once_and_copied_to_every_folder(tmp_path: Path) -> Non
     assert holder_kek(tmp_path / "other") != kek
 
 
+def test_a_lost_kek_is_not_replaced_by_one_that_opens_nothing(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    kek = holder_kek(one, two)
+    Keystore.open(one, kek, [two]).close()
+    (one / "holder.kek").unlink()
+    assert code_of(holder_kek, one) is VaultCode.KEK_LOST
+    assert not (one / "holder.kek").exists()
+    assert holder_kek(one, two) == kek, "the mirror has it"
+    assert (one / "holder.kek").read_bytes() == kek
+
+
 def test_a_kek_that_others_can_read_or_that_differs_is_refused(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     holder_kek(one)

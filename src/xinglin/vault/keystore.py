@@ -60,9 +60,12 @@ def holder_kek(*folders: Path) -> bytes:
 
     A folder that has the keys but not the KEK is no mirror; an HSM's owner passes a KEK of its own.
 
-    Errors  NotUnderstood KEK_NOT_VALID, KEK_READABLE_BY_OTHERS, KEYSTORES_DIFFER.
+    Errors  NotUnderstood KEK_NOT_VALID, KEK_READABLE_BY_OTHERS, KEYSTORES_DIFFER, KEK_LOST: keys are there, which a
+            fresh one would not open.
     """
     found = [kek for kek in (_read_kek(folder / "holder.kek") for folder in folders) if kek]
+    for folder in folders:
+        require(bool(found) or not (folder / "keys").exists(), VaultCode.KEK_LOST, str(folder / "holder.kek"))
     kek = found[0] if found else os.urandom(KEY_BYTES)
     require(all(hmac.compare_digest(kek, other) for other in found), VaultCode.KEYSTORES_DIFFER,
             "the folders have different holder.kek")
