@@ -1,8 +1,11 @@
 """A block by hand, and what a block may and may not change."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tables.probe import WITH_PROBE
 from worlds import STARTED_MS, World, content, key_named, named
@@ -14,10 +17,10 @@ from xinglin.base.limits import EVENT_BYTES_MAX, MESSAGES_PER_TX_MAX, TIMERS_PER
 from xinglin.kernel import executor, quota, replay
 from xinglin.kernel.accounts import ACCOUNTS, Custody
 from xinglin.kernel.codes import KernelCode
-from xinglin.kernel.outcome import Closing, Leaf, LeafKind, app_hash, events_hash
+from xinglin.kernel.outcome import Closing, Leaf, LeafKind, TimerEnvelope, app_hash, events_hash
 from xinglin.kernel.state import Context, Overlay
 from xinglin.kernel.tx import NotIncludable
-from xinglin.modules import access, consent, members, subjects
+from xinglin.modules import access, consent, members, records, subjects
 from xinglin.modules.access import REQUESTS, RequestRow
 
 
@@ -158,6 +161,45 @@ def test_a_row_outside_its_type_or_its_invariants_stops_the_node_before_anything
     with pytest.raises(InvariantBroken, match=fault):
         world.do(world.grant("mei", "B", "g1"))
     assert before == (world.ledger.rows, world.ledger.app_hash)
+
+
+def _granted(msg: consent.Grant, **but: Any) -> consent.Granted:
+    return structs.replace(consent.Granted(subject=msg.subject, grantee=msg.grantee, grant_id=msg.grant_id, until_h=1,
+                                           epoch=1, body=msg.body), **but)
+
+
+@pytest.mark.parametrize(("told", "fault"), [
+    (lambda msg: _granted(msg, epoch=-1), "outside its type"),
+    (lambda msg: _granted(msg, body=b"short"), "outside its type"),
+    (lambda msg: _granted(msg, subject=None), "outside its type"),
+    (lambda msg: records.Committed(owner=msg.subject, number=1, root=bytes(32), count=1), "does not declare"),
+    (lambda msg: TimerEnvelope(table="x", due_ms=1), "does not declare"),
+    (lambda msg: None, "does not declare"),
+], ids=["a negative number", "a short hash", "no subject", "another module's", "the kernel's", "nothing"])
+def test_an_event_outside_its_type_or_of_another_module_stops_the_node_before_anything_is_kept(
+        told: Callable[[consent.Grant], Any], fault: str) -> None:
+    world = World().furnished()
+
+    def wrong(ctx: Context, msg: consent.Grant) -> Any:
+        return told(msg)
+    world.modules.messages[consent.Grant] = replace(world.modules.messages[consent.Grant], rule=wrong)
+    before = (dict(world.ledger.rows), world.ledger.app_hash)
+    with pytest.raises(InvariantBroken, match=fault):
+        world.do(world.grant("mei", "B", "g1"))
+    assert before == (world.ledger.rows, world.ledger.app_hash)
+
+
+def test_a_timers_event_of_another_module_stops_the_node_too() -> None:
+    world = World().furnished()
+    world.done(world.grant("mei", "B", "g1"))
+    world.done(world.request("B.doctor", "mei"))
+
+    def wrong(ctx: Context, key: tuple[Any, ...], row: Any) -> Any:
+        return records.Committed(owner=named("mei"), number=1, root=bytes(32), count=1)
+    name = access.REQUESTS.name
+    world.modules.timers[name] = (world.modules.timers[name][0], wrong)
+    with pytest.raises(InvariantBroken, match="does not declare"):
+        _breached(world, 61_000)
 
 
 def test_a_module_writes_only_its_own_tables() -> None:

@@ -39,6 +39,22 @@ def onchain(tree: ast.Module) -> Iterator[str]:
     yield from set_iteration(tree)
 
 
+def reaches_inside(tree: ast.Module) -> Iterator[str]:
+    """A module writes the kernel's tables through the kernel's functions alone, and looks inside nothing of others'."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr="kernel"):
+                yield f"{node.lineno}: .kernel"
+            case ast.Attribute(attr=name) if name.startswith("_"):
+                yield f"{node.lineno}: .{name}"
+            case ast.Call(func=ast.Name(id="getattr" | "setattr" as name)) if not (
+                    len(node.args) > 1 and isinstance(node.args[1], ast.Constant)):
+                yield f"{node.lineno}: {name}() of what is not written down"
+            case ast.ImportFrom(module=str(module), names=names) if module.startswith("xinglin.kernel.") and (
+                    set(one.name for one in names) & {"Handle", "Overlay"}):
+                yield f"{node.lineno}: makes handles of its own"
+
+
 def set_iteration(tree: ast.Module) -> Iterator[str]:
     """A set may be asked whether it holds something, never walked through unsorted."""
     for scope in ast.walk(tree):

@@ -22,6 +22,18 @@ def test_on_chain_code_is_integer_ordered_and_clockless() -> None:
     assert not found, "\n".join(found)
 
 
+def test_no_module_writes_the_kernels_tables_but_through_its_functions() -> None:
+    found = [f"{name}:{what}" for name, tree in sources("modules") for what in rules.reaches_inside(tree)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("planted", [
+    "ctx.kernel(ACCOUNTS).put((who,), row)", "write = ctx.kernel", "ctx._overlay.put(ACCOUNTS, key, row)",
+    "getattr(ctx, 'ker' + 'nel')(ACCOUNTS)", "from xinglin.kernel.state import Context, Handle"])
+def test_a_planted_way_around_the_kernels_functions_is_caught(planted: str) -> None:
+    assert list(rules.reaches_inside(ast.parse(planted)))
+
+
 def test_on_chain_code_does_not_recurse() -> None:
     found = [f"{name} {what}" for name, tree in sources(*ON_CHAIN) for what in rules.recursion(tree)
              if f"{name} {what.partition(':')[0]}" not in RECURSION_ALLOWED]

@@ -177,6 +177,7 @@ class _Block:
             self.ctx.run_as(module)
             self.ctx.signers = self.ctx.custody = ()
             event = rule(self.ctx, table.decode_key(key), row)
+            self._check_own(module, event)
             self.overlay.keep()
             after = self.overlay.get(table, key)
             next_ms = due(after) if due and after is not None else None
@@ -205,7 +206,9 @@ class _Block:
             for at, (message, spec) in enumerate(zip(tx.messages, tx.specs, strict=True)):
                 failed = at
                 ctx.run_as(spec.module)
-                events.append(spec.rule(ctx, message))
+                event = spec.rule(ctx, message)
+                self._check_own(spec.module, event)
+                events.append(event)
             if any([spec.introduces for spec in tx.specs]):
                 signers, custody = self._signed(tx)   # a new key's custody stands in the state only now
             self.overlay.keep()
@@ -257,9 +260,17 @@ class _Block:
             return KernelCode.PAYER_SUSPENDED
         return None if enough else KernelCode.QUOTA_EXHAUSTED
 
+    def _check_own(self, module: str, event: Event) -> None:
+        if self.modules.told_by.get(type(event)) != module:
+            raise InvariantBroken(f"{module} told {type(event).__name__}, which it does not declare")
+
     def _outcome(self, kind: LeafKind, full_hash: bytes, code: CodeNumber, events: tuple[Event, ...],
                  tx: Tx | None) -> None:
         data = codec.encode(events)
+        try:
+            self.modules.decode_events(data)      # as rows are: constructors do not validate
+        except ValueError as error:
+            raise InvariantBroken(f"an event is outside its type: {error}") from None
         if len(data) > EVENT_BYTES_MAX:
             raise InvariantBroken(f"events are at most {EVENT_BYTES_MAX} bytes")
         index = len(self.outcomes)

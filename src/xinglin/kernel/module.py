@@ -194,6 +194,7 @@ class ModuleSet:
         self.invariants: dict[str, tuple[Callable[[Any], bool], ...]] = {}
         self.codes: dict[int, Code] = {code.value: code for code in KernelCode}
         self.event_types: dict[str, type[Event]] = {}
+        self.told_by: dict[type[Event], str] = {}
         for table in kernel.tables:
             self._add_table("kernel", table)
         first = max([self._add_event("kernel", event) for event in kernel.events])
@@ -210,6 +211,7 @@ class ModuleSet:
         self.events_type: Any = Annotated[
             tuple[Union[self.events], ...],  # type: ignore[name-defined]  # noqa: UP007
             Meta(min_length=1, max_length=MESSAGES_PER_TX_MAX + 1)]
+        self.decode_events: Callable[[bytes], tuple[Event, ...]] = codec.decoder(self.events_type).decode
 
     def _add(self, module: Module) -> None:
         if set(module.signed_by) != set(module.rules):
@@ -247,6 +249,7 @@ class ModuleSet:
         if any([not _is_id(event, name) for name in event.about]):
             raise TypeError(f"{tag}: about must name fields that hold ids")
         self.event_types[tag] = event
+        self.told_by[event] = owner
         return longest
 
     def _add_table(self, owner: str, table: Table[Any]) -> None:

@@ -158,7 +158,8 @@ class Context:
         return handle
 
     def kernel(self, table: Table[R]) -> Handle[R]:
-        """For the kernel's own functions, which keep its rules whoever calls them."""
+        """For the kernel's own functions, which keep its rules whoever calls them. No module's source may name it
+        (tests/tidy/test_source.py): it calls those functions."""
         handle = self._kernel_handles.get(table)
         if handle is None:
             handle = self._kernel_handles[table] = Handle(self._overlay, table, True)
