@@ -46,7 +46,7 @@ def test_every_detail_of_an_import_has_chinese_words() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC,
-                                    errno.EROFS, errno.ENAMETOOLONG])
+                                    errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP])
 def test_what_the_system_says_of_a_file_is_chinese_behind_its_name(number: int) -> None:
     said = details.said(f"a b: c/report.json: {os.strerror(number)}", "zh")
     assert said.startswith("a b: c/report.json：") and HAN.search(said)

@@ -6,6 +6,7 @@ The story itself is told by a process for each command; what looks at it afterwa
 import csv
 import io
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -142,7 +143,9 @@ def test_the_log_is_proved_complete_and_a_shorter_one_is_not(shell: Shell, story
 def test_a_receipt_is_judged_by_a_pin_or_a_named_network_alone(shell: Shell, story: dict[str, Any]) -> None:
     network = shell.json("net", "list")[0]["id"]
     told = shell.json("trace", story["grant"]["tx"], "-o", "receipt", "--yes")
-    assert told["code"] == 0 and told["messages"] == ["consent.grant/1"] and "West Practice" in told["told"][0]
+    assert told["code"] == 0 and told["messages"] == ["consent.grant/1"] and re.search(
+        r"West Practice \([0-9a-f]{32}\)", told["told"][0])
+    assert story["subject"] in told["told"][0] and told["signers"] == [story["subject"]]
     verified = shell.json("verify", "receipt")
     assert verified["verified"] and verified["simulated"] and verified["single_operator"]
     for short in (story["grant"]["tx"][:8], story["grant"]["tx"][:9].upper(), story["grant"]["tx"][:40] + ".."):

@@ -141,7 +141,7 @@ def _state(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
         said = ((f"主体 {subject} 对成员 {grantee} 没有有效授权" if zh else
                  f"subject {subject} has no consent to member {grantee}") if not live else
                 (f"主体 {subject} 对成员 {grantee} 有 {live} 项授权，未撤回也未到期" if zh else
-                 f"subject {subject} has {live} consents to member {grantee} that are neither taken back nor run out"))
+                 f"subject {subject} has consents to member {grantee} that are neither taken back nor run out: {live}"))
     else:
         key = " ".join(map(str, facts["key"]))
         said = ((f"表 {facts['table']} 中有 {key} 这一行" if zh else f"table {facts['table']} has a row {key}")
