@@ -10,7 +10,7 @@ from homes import Home, Replay, home
 from worlds import named
 from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.units import MS_PER_HOUR, MS_PER_MINUTE
-from xinglin.engine.clock import STEP_MS_MAX, SimulatedClock
+from xinglin.engine.clock import OFFSET_MS_MAX, STEP_MS_MAX, SimulatedClock
 from xinglin.engine.codes import EngineCode
 from xinglin.kernel import executor
 from xinglin.kernel.executor import Applied
@@ -181,6 +181,20 @@ def test_the_offset_is_saved_before_it_counts(tmp_path: Path, monkeypatch: pytes
             one.node.advance(MS_PER_HOUR)
         assert one.node.clock.offset_ms == 5        # type: ignore[attr-defined]
         assert (one.folder / "clock").read_bytes() == b"5"
+
+
+def test_all_steps_of_simulated_time_together_are_bounded(tmp_path: Path) -> None:
+    clock = SimulatedClock(tmp_path / "clock")
+    for _ in range(OFFSET_MS_MAX // STEP_MS_MAX):
+        clock.advance(STEP_MS_MAX)
+    with pytest.raises(NotUnderstood) as failed:
+        clock.advance(1)
+    assert failed.value.code is EngineCode.TIME_ENDS
+    assert SimulatedClock(tmp_path / "clock").offset_ms == clock.offset_ms == OFFSET_MS_MAX
+    (tmp_path / "clock").write_text(str(OFFSET_MS_MAX + 1))
+    with pytest.raises(Failed) as damaged:
+        SimulatedClock(tmp_path / "clock")
+    assert damaged.value.code is EngineCode.CLOCK_FILE_NOT_UNDERSTOOD
 
 
 @pytest.mark.parametrize("by_ms", [-1, -(2**70), STEP_MS_MAX + 1, 2**70])
