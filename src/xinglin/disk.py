@@ -121,12 +121,12 @@ def readable_by_others(fd: int) -> bool:
     return bool(os.fstat(fd).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def lock_file(path: Path, *, wait: bool = False) -> int:
-    """Hold `path` until the descriptor closes; `wait` for whoever has it.
+def lock_file(path: Path, *, wait: bool = False, make: bool = True) -> int:
+    """Hold `path` until the descriptor closes; `wait` for whoever has it, `make` it if it is missing.
 
     Errors  BlockingIOError when another has it, unless told to wait.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:

@@ -19,11 +19,12 @@ from xinglin.client.door import Challenge, ClaimRequest, OpenedHistory, Reply, S
 from xinglin.client.patient import JITTER_MS
 from xinglin.client.sealed_file import Strength
 from xinglin.client.signing import EXPIRES_IN_MS
+from xinglin.engine.codes import EngineCode
 from xinglin.holder import asking, claim_codes, openings
 from xinglin.holder.codes import HolderCode
 from xinglin.kernel.codes import KernelCode
 from xinglin.modules import access, consent, module_set
-from xinglin.modules.decision import Opened, RequestBody
+from xinglin.modules.decision import Opened, RequestBody, ScopeItem
 from xinglin.node import LocalTransport, Node
 
 
@@ -121,6 +122,44 @@ def test_a_wrong_code_claims_nothing_and_lists_nothing(ward: Ward) -> None:
         ward.patient.claim(ward.door, rooms.A, ward.subject, "AAAA-AAAA-AAAA")
     assert caught.value.code is HolderCode.CODE_NOT_VALID
     assert ward.wallet.subjects == ()
+
+
+def test_a_second_claim_that_fails_forgets_no_subject_that_is_hers(claimed: Ward) -> None:
+    with pytest.raises(NotAuthorised):
+        claimed.patient.claim(claimed.door, rooms.A, claimed.subject, "AAAA-AAAA-AAAA")
+    assert [one.subject for one in claimed.wallet.subjects] == [claimed.subject]
+
+
+def test_a_claim_of_which_nobody_knows_what_became_stays_in_the_wallet(ward: Ward) -> None:
+    def stopped(honest: Any, request: ClaimRequest) -> bytes:
+        raise Failed(EngineCode.ENGINE_STOPPED)
+    with pytest.raises(Failed):
+        ward.patient.claim(Lying(ward.door, claim=stopped), rooms.A, ward.subject, "AAAA-AAAA-AAAA")
+    assert [one.subject for one in ward.wallet.subjects] == [ward.subject]
+
+
+@pytest.mark.parametrize("terms", [
+    {"scope": (ScopeItem(data_class="laboratory", id="a" * 70),)}, {"scope": rooms.LABORATORY * 65},
+    {"wording": "x" * 10_000}])
+def test_terms_that_nobody_could_read_are_kept_nowhere(claimed: Ward, terms: dict[str, Any]) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        claimed.grant(**terms)
+    assert caught.value.code is ClientCode.CONSENT_NOT_VALID
+    assert claimed.wallet.grants == () and not claimed.room.holder.cabinet.list("consent", claimed.subject)
+
+
+def test_a_grant_that_was_refused_is_forgotten_and_one_of_unknown_fate_is_not(claimed: Ward) -> None:
+    with pytest.raises(Failed):
+        claimed.grant(hours=0)
+    assert claimed.wallet.grants == ()
+
+    def stopped(honest: Any, signed: Any) -> None:
+        raise Failed(EngineCode.ENGINE_STOPPED)
+    door = claimed.door
+    claimed.door = Lying(door, keep_consent=stopped)
+    with pytest.raises(Failed):
+        claimed.grant()
+    assert len(claimed.wallet.grants) == 1
 
 
 # -- what others could link

@@ -222,6 +222,27 @@ def test_what_another_program_wrote_meanwhile_is_not_lost(wallet: Wallet, path: 
     assert Wallet.open(path, "correct horse").subjects == (SUBJECT,)
 
 
+def test_of_two_that_change_a_wallet_at_once_neither_loses_what_it_was_told_is_kept(wallet: Wallet, path: Path) -> None:
+    """436 of 800 changes were once lost between the look at the file and its replacement."""
+    kept: list[bytes] = []
+
+    def keeps(opened: Wallet, me: bytes) -> None:
+        for number in range(40):
+            name = me + b"%d" % number
+            try:
+                opened.put_note("n", name, b"x")
+            except Busy:
+                opened = Wallet.open(path, "correct horse")
+                continue
+            kept.append(name)
+    threads = [Thread(target=keeps, args=(Wallet.open(path, "correct horse"), me)) for me in (b"a", b"b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kept and {*kept} <= {note.name for note in Wallet.open(path, "correct horse").notes}
+
+
 def test_a_wallet_that_cannot_be_written_is_left_whole(wallet: Wallet, path: Path) -> None:
     before = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

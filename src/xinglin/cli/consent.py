@@ -6,7 +6,7 @@ import typer
 from typer import Argument, Option
 
 from xinglin.base import codec
-from xinglin.base.check import Failed
+from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.ids import NO_ID, GrantId, SubjectId
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
 from xinglin.cli import choices, files, names, show
@@ -105,8 +105,14 @@ def show_(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")],
             "roles": list(body.roles), "labels": list(body.labels), "wording": body.wording})
 
 
+UNREADABLE = ConsentBody(person=NO_ID, roles=(), scope=(), labels=(), purposes=(), wording="", language="")
+
+
 def _listed(call: Call, home: Home, directory: names.Directory, made: GrantMade) -> dict[str, Any]:
-    body = codec.decode(made.body, ConsentBody)
+    try:
+        body = codec.decode(made.body, ConsentBody)
+    except NotUnderstood:              # one that cannot be read hides no other, and can be taken back
+        body = UNREADABLE
     state, given = _state(home, made)
     until_ms = given.until_h * MS_PER_HOUR if given else 0
     left_ms = max(0, until_ms - home.node.now_ms()) if state == "live" else 0

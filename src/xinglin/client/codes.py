@@ -22,6 +22,7 @@ class ClientCode(Code):
     SUBJECT_ALREADY_IN_WALLET = 8313
     WALLET_ENTRY_NOT_VALID = 8314
     WALLET_NOT_READ = 8315
+    KEY_FILE_NOT_FOUND = 8316
 
     # -- networks and what was sent: from 8321 (8320 was taken once, and stays free)
     RECEIPT_OF_ANOTHER_TX = 8321
@@ -38,3 +39,5 @@ class ClientCode(Code):
     ANSWER_NOT_JUDGED = 8332
     PROOF_TOO_OLD = 8333
     LIST_TOO_OLD = 8334
+    CONSENT_NOT_VALID = 8335
+    PINS_NOT_WRITTEN = 8336

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotFound, NotUnderstood, NotVerified
+from xinglin.base.check import Busy, Failed, NotAuthorised, NotFound, NotUnderstood, NotVerified
 from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId
 from xinglin.base.units import MS_PER_HOUR, Millis
@@ -66,7 +66,7 @@ class Patient:
                 NotAuthorised CODE_NOT_VALID; NotVerified when the receipt is not of this claim; Failed on a refusal.
         """
         network, key = self._client.network, self.key(subject)
-        self._keep(holder, subject, label)
+        fresh = self._keep(holder, subject, label)
         service, service_key = door.service()
         claim = subjects.Claim(service=service, subject=subject, suite=SignatureSuite.ED25519, key=key.public)
         body = codec.encode(Body(
@@ -77,8 +77,9 @@ class Patient:
         try:
             file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
             self._client.sent(tx_id(network.hashes, body), file)
-        except Failed:
-            self.wallet.drop_subject(network.id, subject)     # `recognise` finds it again if it is hers all the same
+        except Failed as error:
+            if fresh and (_came_to_nothing(error) or isinstance(error, NotVerified)):    # a lie is not believed
+                self.wallet.drop_subject(network.id, subject)
             raise
         return file
 
@@ -94,33 +95,46 @@ class Patient:
             self._keep(holder, subject, label)
         return known
 
-    def _keep(self, holder: MemberId, subject: SubjectId, label: str) -> None:
+    def _keep(self, holder: MemberId, subject: SubjectId, label: str) -> bool:
+        """Whether the wallet did not know it."""
         network = self._client.network.id
-        if all((one.network, one.subject) != (network, subject) for one in self.wallet.subjects):
-            self.wallet.add_subject(WalletSubject(network=network, subject=subject, holder=holder, label=label))
+        if any((one.network, one.subject) == (network, subject) for one in self.wallet.subjects):
+            return False
+        self.wallet.add_subject(WalletSubject(network=network, subject=subject, holder=holder, label=label))
+        return True
 
     def grant(self, door: Door, subject: SubjectId, grantee: MemberId, *, scope: Sequence[ScopeItem],
               purposes: Sequence[str], hours: int, labels: Sequence[str], wording: str, language: str,
               person: AccountId = NO_ID, roles: Sequence[Role] = ()) -> tuple[GrantId, Sent]:
         """Permit an organisation, for `hours` from now. The body goes to the wallet and the holder before the grant
-        is ordered.
+        is ordered; a grant that came to nothing is forgotten again.
 
-        Errors  NotVerified GRANT_NOT_AS_ASKED: the ledger has another grant, or its time is not the time that she
-                was shown; the wallet has it, so that she can take it back.
+        Errors  NotUnderstood CONSENT_NOT_VALID, before anything is kept; NotVerified GRANT_NOT_AS_ASKED: the ledger
+                has another grant, or its time is not the time that she was shown; the wallet has it, so that she
+                can take it back.
         """
         network = self._client.network
         body = codec.encode(ConsentBody(person=person, roles=tuple(roles), scope=tuple(scope), labels=tuple(labels),
                                         purposes=tuple(purposes), wording=wording, language=language))
+        try:
+            codec.decode(body, ConsentBody)    # a constructor checks nothing, and what is kept must be readable
+        except NotUnderstood as error:
+            raise NotUnderstood(ClientCode.CONSENT_NOT_VALID, error.detail) from None
         opened = Opened(nonce=secrets.token_bytes(32), body=body)
         grant_id = secrets.token_bytes(16)
         self.wallet.put_grant(GrantMade(network=network.id, subject=subject, grantee=grantee, grant_id=grant_id,
                                         body=body, nonce=opened.nonce))
         commitment = commit(network.hashes, "consent-body", opened.nonce, body)
         until_h = self._now_ms() // MS_PER_HOUR + hours
-        door.keep_consent(KeptConsent(network=network.id, subject=subject, grant_id=grant_id, opened=opened).signed(
-            self.key(subject)))
-        sent = self._send(subject, consent.Grant(
-            subject=subject, grantee=grantee, grant_id=grant_id, until_h=until_h, body=commitment))
+        kept = KeptConsent(network=network.id, subject=subject, grant_id=grant_id, opened=opened)
+        try:
+            door.keep_consent(kept.signed(self.key(subject)))
+            sent = self._send(subject, consent.Grant(
+                subject=subject, grantee=grantee, grant_id=grant_id, until_h=until_h, body=commitment))
+        except Failed as error:
+            if _came_to_nothing(error):
+                self.wallet.drop_grant(network.id, subject, grant_id)
+            raise
         _check_grant(sent, subject, grantee, grant_id, until_h, commitment, hours)
         return grant_id, sent
 
@@ -248,6 +262,11 @@ class Patient:
     def prove_consent(self, subject: SubjectId, grantee: MemberId) -> tuple[VerifiedRow, bytes]:
         """The row of grants to an organisation, or that there is none; with the file to keep."""
         return self._client.prove(consent.GRANTS, (subject, grantee))
+
+
+def _came_to_nothing(error: Failed) -> bool:
+    """Whether what was sent has certainly not happened: turned away, or refused with a receipt of the refusal."""
+    return "receipt" in error.facts or isinstance(error, Busy | NotAuthorised | NotFound | NotUnderstood)
 
 
 def _expires_in_ms() -> int:

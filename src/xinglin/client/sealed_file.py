@@ -13,6 +13,8 @@ import hmac
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
@@ -177,6 +179,25 @@ def replace(path: Path, data: bytes) -> None:
         disk.replace_file(path, data)
     except OSError as error:
         raise Failed(ClientCode.WALLET_NOT_WRITTEN, f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Nobody else who holds it changes the file meanwhile. It is the file itself that is locked: whoever waited for
+    one that was then replaced sees that another stands there.
+
+    Errors  NotFound WALLET_NOT_FOUND; Failed WALLET_NOT_WRITTEN.
+    """
+    try:
+        lock = disk.lock_file(path, wait=True, make=False)
+    except FileNotFoundError:
+        raise NotFound(ClientCode.WALLET_NOT_FOUND, str(path)) from None
+    except OSError as error:
+        raise Failed(ClientCode.WALLET_NOT_WRITTEN, f"{path}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _passphrase_bytes(passphrase: str | bytes) -> bytes:

@@ -147,6 +147,11 @@ class Wallet:
         others = (old for old in self.grants if (old.network, old.subject, old.grant_id) != ids)
         self._change(grants=(*others, grant))
 
+    def drop_grant(self, network: NetworkId, subject: SubjectId, grant_id: GrantId) -> None:
+        """Forget a grant that came to nothing."""
+        ids = (network, subject, grant_id)
+        self._change(grants=tuple(one for one in self.grants if (one.network, one.subject, one.grant_id) != ids))
+
     def note(self, kind: str, name: bytes) -> bytes | None:
         found = (note.content for note in self.notes if (note.kind, note.name) == (kind, name))
         return next(found, None)
@@ -186,9 +191,10 @@ class Wallet:
             raise NotUnderstood(ClientCode.WALLET_ENTRY_NOT_VALID, "not Unicode text") from None
         data = key.seal(FIRST_LINE, encoded)
         require(len(data) <= WALLET_BYTES_MAX, ClientCode.WALLET_FULL, f"{len(data)} bytes")
-        if sha256(sealed_file.read(self._path)).digest() != self._seen:
-            raise Busy(ClientCode.WALLET_CHANGED_MEANWHILE, "open it again")
-        sealed_file.replace(self._path, data)
+        with sealed_file.held(self._path):        # from the look to the change: two that save at once are told apart
+            if sha256(sealed_file.read(self._path)).digest() != self._seen:
+                raise Busy(ClientCode.WALLET_CHANGED_MEANWHILE, "open it again")
+            sealed_file.replace(self._path, data)
         self._key, self._content, self._seen = key, content, sha256(data).digest()
 
 
