@@ -14,7 +14,7 @@ from xinglin.base import codec
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_ID
 from xinglin.base.units import MS_PER_HOUR
-from xinglin.client.door import ClaimRequest, KeptConsent, SignedChallenge
+from xinglin.client.door import ClaimRequest, KeptConsent, SignedChallenge, code_proof
 from xinglin.holder import answer, asking, claim_codes, fhir, imports, openings, release
 from xinglin.holder.deliveries import Delivered, deliver
 from xinglin.holder.holder import Holder, order
@@ -177,7 +177,7 @@ class Room:
             "signers": (Signer(account=service, key=key_hash(SHA256, ED25519, self.keys[SERVICE].public)),
                         Signer(account=subject, key=key_hash(SHA256, ED25519, key.public)))} | changes
         body = codec.encode(Body(**fields))
-        return ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code)
+        return ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), proof=code_proof(SHA256, body, code))
 
     def claim(self, subject: bytes) -> None:
         claim_codes.co_sign(self.holder, self.claim_request(subject, claim_codes.issue(self.holder, subject)))

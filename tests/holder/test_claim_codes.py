@@ -11,8 +11,9 @@ from holder import rooms
 from holder.rooms import seeded
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotAuthorised, NotFound, NotUnderstood
+from xinglin.base.crypto import SHA256
 from xinglin.base.limits import CLAIM_CODE_MS, CLAIM_CODE_TRIES_MAX
-from xinglin.client.door import ClaimRequest
+from xinglin.client.door import ClaimRequest, code_proof
 from xinglin.engine.codes import EngineCode
 from xinglin.holder import claim_codes
 from xinglin.holder.codes import HolderCode
@@ -211,7 +212,7 @@ def altered(room: rooms.Room, name: str) -> ClaimRequest:
     match name:
         case "altered after signing":
             other = room.claim_request(subject, code)
-            return ClaimRequest(body=other.body, signature=good.signature, code=code)
+            return ClaimRequest(body=other.body, signature=good.signature, proof=other.proof)
         case "another message":
             return room.claim_request(subject, code, messages=(subjects.Register(
                 service=rooms.SERVICE, subject=subject),))
@@ -237,11 +238,12 @@ def altered(room: rooms.Room, name: str) -> ClaimRequest:
         case "no signers":
             return room.claim_request(subject, code, signers=())
         case "an empty signature":
-            return ClaimRequest(body=good.body, signature=b"", code=code)
+            return ClaimRequest(body=good.body, signature=b"", proof=good.proof)
         case "no body":
-            return ClaimRequest(body=b"", signature=good.signature, code=code)
+            return ClaimRequest(body=b"", signature=good.signature, proof=code_proof(SHA256, b"", code))
         case _:
-            return ClaimRequest(body=good.body + b"\x00", signature=good.signature, code=code)
+            longer = good.body + b"\x00"
+            return ClaimRequest(body=longer, signature=good.signature, proof=code_proof(SHA256, longer, code))
 
 
 @pytest.mark.parametrize("name", [
@@ -255,6 +257,15 @@ def test_the_service_signs_one_claim_of_its_own_subject_and_nothing_else(room: r
     assert isinstance(error, NotUnderstood)
     stored = room.holder.get("code", room.subject(), claim_codes.NAME, claim_codes.Code)
     assert stored is not None and stored.tries == 0, "what was not understood is no try"
+
+
+def test_who_carries_a_claim_cannot_make_it_his_own(room: rooms.Room) -> None:
+    """The code once went along in clear: a portal in the middle claimed with a key of its own."""
+    subject = room.subject()
+    hers = room.claim_request(subject, claim_codes.issue(room.holder, subject))
+    his = room.claim_request(subject, "", key=seeded(7))
+    refused(room, ClaimRequest(body=his.body, signature=his.signature, proof=hers.proof))
+    claim_codes.co_sign(room.holder, hers)
 
 
 def test_the_code_stands_nowhere_in_clear(room: rooms.Room) -> None:

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from xinglin.base import codec
 from xinglin.base.codec import Struct
-from xinglin.base.crypto import SigningKey
+from xinglin.base.crypto import HashSuite, SigningKey, tagged
 from xinglin.base.ids import GrantId, Hash, NetworkId, SubjectId
 from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
 from xinglin.base.units import Count
@@ -20,12 +20,24 @@ KEPT_CONSENT_DOMAIN = b"xinglin/kept-consent/1\x00"
 SignatureBytes = Annotated[bytes, Meta(max_length=4096)]
 
 
-class ClaimRequest(Struct, tag="xinglin.claim-request/1"):
-    """The body of a claim, her signature over it, and the one-time code."""
+CODE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"    # no 0 O 1 I L, which people mix up
+
+
+class ClaimRequest(Struct, tag="xinglin.claim-request/2"):
+    """The body of a claim, her signature over it, and proof that whoever wrote this very body has the one-time code.
+
+    The code itself stays with her: who carries the request could else claim with a key of his own.
+    """
 
     body: Annotated[bytes, Meta(max_length=4096)]
     signature: SignatureBytes
-    code: Annotated[str, Meta(max_length=64)]
+    proof: Hash
+
+
+def code_proof(hashes: HashSuite, body: bytes, code: str) -> Hash:
+    """H(domain, body, code), the code however it was typed: small letters, spaces and missing hyphens are no other."""
+    typed = "".join(char for char in code.upper() if char in CODE_ALPHABET)
+    return tagged(hashes, "xinglin/claim-proof/1", body, typed.encode())
 
 
 class Challenge(Struct, tag="xinglin.challenge/1"):

@@ -20,6 +20,7 @@ from xinglin.client.door import (
     Reply,
     SignedChallenge,
     Words,
+    code_proof,
 )
 from xinglin.client.judging import Judged, Known, Terms, judge, opened
 from xinglin.client.records import KnownBatch, OpenedRecords
@@ -75,7 +76,8 @@ class Patient:
                 Signer(account=service, key=service_key),
                 Signer(account=subject, key=key_hash(network.hashes, key.suite, key.public)))))
         try:
-            file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body), code=code))
+            file = door.claim(ClaimRequest(body=body, signature=key.sign(SIGN_DOMAIN + body),
+                                           proof=code_proof(network.hashes, body, code)))
             self._client.sent(tx_id(network.hashes, body), file)
         except Failed as error:
             if fresh and (_came_to_nothing(error) or isinstance(error, NotVerified)):    # a lie is not believed

@@ -1,4 +1,4 @@
-"""One-time codes for claiming a subject: handed over in person, kept as a hash, never on the ledger.
+"""One-time codes for claiming a subject: handed over in person, kept sealed, never sent, never on the ledger.
 
 The holder's service co-signs a claim only against the code: 15 minutes, five tries. Wrong, used, run out
 and never issued sound the same. Whoever knows a subject's id can use up the tries of its code: that keeps a patient
@@ -7,24 +7,24 @@ from claiming until the counter, which is told, gives her another at once; it ne
 
 import hmac
 import secrets
+from typing import Annotated
 
-from msgspec import structs
+from msgspec import Meta, structs
 
 from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, NotUnderstood, NotVerified
 from xinglin.base.codec import Struct
-from xinglin.base.crypto import key_hash, tagged, verify
-from xinglin.base.ids import Hash, SubjectId
+from xinglin.base.crypto import key_hash, verify
+from xinglin.base.ids import SubjectId
 from xinglin.base.limits import CLAIM_CODE_MS, CLAIM_CODE_TRIES_MAX
 from xinglin.base.units import U8, Millis
-from xinglin.client.door import ClaimRequest
+from xinglin.client.door import CODE_ALPHABET, ClaimRequest, code_proof
 from xinglin.engine.embedded import Committed
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder, events_of
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, Transaction
 from xinglin.modules import subjects
 
-ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"    # no 0 O 1 I L, which people mix up
 GROUPS, GROUP_CHARS = 3, 4                      # 59 bits
 
 NAME = b"claim"
@@ -32,9 +32,8 @@ NAME = b"claim"
 ClaimBody = Body[tuple[subjects.Claim, ...]]
 
 
-class Code(Struct, tag="xinglin.claim-code/1"):
-    salt: Hash
-    hash: Hash
+class Code(Struct, tag="xinglin.claim-code/2"):
+    code: Annotated[str, Meta(max_length=64)]
     until_ms: Millis
     tries: U8
 
@@ -45,9 +44,8 @@ def issue(holder: Holder, subject: SubjectId) -> str:
     Errors  NotFound SUBJECT_NOT_HELD.
     """
     holder.require_held(subject)
-    code = "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP_CHARS)) for _ in range(GROUPS))
-    salt = secrets.token_bytes(32)
-    fresh = Code(salt=salt, hash=_hash(holder, salt, code), tries=0, until_ms=holder.node.now_ms() + CLAIM_CODE_MS)
+    code = "-".join("".join(secrets.choice(CODE_ALPHABET) for _ in range(GROUP_CHARS)) for _ in range(GROUPS))
+    fresh = Code(code=code, tries=0, until_ms=holder.node.now_ms() + CLAIM_CODE_MS)
     with holder.turn(subject):         # a try under way would put the void one back
         holder.put("code", subject, NAME, fresh)
     return code
@@ -65,7 +63,7 @@ def co_sign(holder: Holder, request: ClaimRequest) -> Committed:
     Errors  NotUnderstood CLAIM_NOT_UNDERSTOOD, NotAuthorised CODE_NOT_VALID, Failed on a refusal.
     """
     claim, body = _read(holder, request)
-    _use_code(holder, claim.subject, request.code)
+    _use_code(holder, claim.subject, request)
     mine = holder.co_sign(SIGN_DOMAIN + request.body)
     signatures = tuple(mine if signer.account == holder.service else request.signature
                        for signer in body.signers)
@@ -102,19 +100,13 @@ def _read(holder: Holder, request: ClaimRequest) -> tuple[subjects.Claim, ClaimB
     return claim, body
 
 
-def _use_code(holder: Holder, subject: SubjectId, given: str) -> None:
+def _use_code(holder: Holder, subject: SubjectId, request: ClaimRequest) -> None:
     """Count the try before judging it, so that a crash or a race gives no free ones."""
     with holder.turn(subject):
         stored = holder.get("code", subject, NAME, Code)
         if stored is None or stored.tries >= CLAIM_CODE_TRIES_MAX:
             raise NotAuthorised(HolderCode.CODE_NOT_VALID)
         holder.put("code", subject, NAME, structs.replace(stored, tries=stored.tries + 1))
-    good = hmac.compare_digest(_hash(holder, stored.salt, given), stored.hash)
+    good = hmac.compare_digest(code_proof(holder.node.hashes, request.body, stored.code), request.proof)
     if not good or stored.until_ms <= holder.node.now_ms():
         raise NotAuthorised(HolderCode.CODE_NOT_VALID)
-
-
-def _hash(holder: Holder, salt: bytes, code: str) -> bytes:
-    """However it was typed: small letters, spaces and missing hyphens are not tries of another code."""
-    typed = "".join(char for char in code.upper() if char in ALPHABET)
-    return tagged(holder.node.hashes, "xinglin/claim-code/1", salt, typed.encode())
