@@ -267,6 +267,26 @@ def test_a_service_whose_enrolment_a_crash_cut_off_is_enrolled_when_the_home_is_
     assert not (home.organisation("lab").folder / "service.pending").exists()
 
 
+@pytest.mark.parametrize("damage", [
+    b"{", b"[]", b"\xff", b"{}", b'{"zh": "a", "en": "b", "kind": "OTHER"}',
+    b'{"zh": "a", "en": "b", "kind": "OTHER", "member": "xyz"}',
+    b'{"zh": 1, "en": "b", "kind": "OTHER", "member": "00"}'])
+def test_a_damaged_card_is_named(home: Home, damage: bytes) -> None:
+    card = home.path / "organisations" / "east" / "card.json"
+    card.write_bytes(damage)
+    with pytest.raises(NotUnderstood) as failed:
+        home.organisations()
+    assert failed.value.code is HomeCode.CARD_NOT_UNDERSTOOD and failed.value.detail == str(card)
+
+
+def test_a_lost_key_file_is_not_taken_for_a_wallet(home: Home) -> None:
+    east = home.organisation("east")
+    (east.folder / "member.key").unlink()
+    with pytest.raises(NotFound) as failed:
+        home.member_key(east)
+    assert failed.value.code is ClientCode.KEY_FILE_NOT_FOUND
+
+
 def test_cards_are_for_one_user_and_replaced_whole(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.enrol_staff(home.organisation("east"), "chen", "Chen", Role.PHYSICIAN)
     cards = [*(home.path / "organisations").rglob("*.json")]
@@ -279,4 +299,4 @@ def test_cards_are_for_one_user_and_replaced_whole(home: Home, monkeypatch: pyte
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(Failed) as failed:
         home.enrol_service("east")
-    assert failed.value.code is EngineCode.DISK_FULL and card.read_bytes() == before
+    assert failed.value.code is HomeCode.CARD_NOT_WRITTEN and card.read_bytes() == before

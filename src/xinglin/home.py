@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from xinglin import disk
 from xinglin.base.check import Code, Failed, NotFound, NotUnderstood, require
@@ -26,7 +26,6 @@ from xinglin.base.ids import AccountId, MemberId, NetworkId
 from xinglin.base.limits import ANSWER_MS, CARD_NAME_CHARS_MAX, PAGE_PARTS
 from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
-from xinglin.engine import durable
 from xinglin.engine.codes import EngineCode
 from xinglin.holder.holder import Holder
 from xinglin.holder.peers import LocalDoor, LocalPeer
@@ -55,6 +54,8 @@ class HomeCode(Code):
     NO_HOME_HERE = 8604
     SUBJECT_NOT_FOUND = 8606      # 8605 was taken once, and stays free
     NAME_AMBIGUOUS = 8607
+    CARD_NOT_UNDERSTOOD = 8608
+    CARD_NOT_WRITTEN = 8609
 
 
 class NewOrganisation(NamedTuple):
@@ -171,7 +172,7 @@ class Home:
         return next((one for one in self.organisations() if one.member == member), None)
 
     def _organisation(self, folder: Path) -> Organisation:
-        card = _read_json(folder / "card.json")
+        card = _read_card(folder / "card.json", ("zh", "en", "kind"), ("member",))
         service = bytes.fromhex(card["service"]) if "service" in card else None
         return Organisation(folder.name, card["zh"], card["en"], card["kind"], bytes.fromhex(card["member"]),
                             service, folder)
@@ -179,7 +180,7 @@ class Home:
     def staff(self, organisation: Organisation) -> list[Staff]:
         found = []
         for file in sorted((organisation.folder / "staff").glob("*.json")):
-            card = _read_json(file)
+            card = _read_card(file, ("name", "role"), ("account",))
             found.append(Staff(file.stem, card["name"], card["role"], bytes.fromhex(card["account"]), organisation,
                                file.with_suffix(".key")))
         return found
@@ -209,7 +210,7 @@ class Home:
             self._enrol(organisation, begun, pending, key_file, None, lambda key: members.EnrolService(
                 member=organisation.member, account=account, suite=key.suite, key=key.public))
         card = organisation.folder / "card.json"
-        _write_json(card, _read_json(card) | {"service": begun["account"]})
+        _write_json(card, _read_card(card, ("zh", "en", "kind"), ("member",)) | {"service": begun["account"]})
         pending.unlink()
         return account
 
@@ -271,7 +272,7 @@ class Home:
         """The card of an enrolment that came to the ledger and no further. One that never did leaves the name free."""
         if not pending.exists():
             return None
-        card = _read_json(pending)
+        card = _read_card(pending, (), ("account",))
         if self.node.rows(ACCOUNTS, bytes.fromhex(card["account"])):
             return card
         key_file.unlink(missing_ok=True)       # first: without its card it could not be told from a key in use
@@ -313,7 +314,8 @@ class Home:
                                       for file in folder.iterdir()):
             return
         card = folder / "card.json"
-        if not card.exists() or not self.node.rows(members.MEMBERS, bytes.fromhex(_read_json(card)["member"])):
+        if not card.exists() or not self.node.rows(
+                members.MEMBERS, bytes.fromhex(_read_card(card, (), ("member",))["member"])):
             shutil.rmtree(folder)
 
     def propose(self, proposer: Organisation, member: MemberId, motion: members.Motion) -> Sent:
@@ -417,9 +419,25 @@ def _make_organisation(folder: Path, new: NewOrganisation, hashes: HashSuite) ->
 
 
 def _write_json(file: Path, value: dict[str, str]) -> None:
-    durable.write(file, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+    """Errors  Failed CARD_NOT_WRITTEN; the file is then as it was."""
+    try:
+        disk.replace_file(file, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+    except OSError as error:
+        raise Failed(HomeCode.CARD_NOT_WRITTEN, f"{file}: {error.strerror}") from None
 
 
-def _read_json(file: Path) -> dict[str, str]:
-    card: dict[str, str] = json.loads(file.read_text("utf-8"))
-    return card
+def _read_card(file: Path, texts: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """Text by name, the named ones among it; `ids`, and a `service` where one is, are ids.
+
+    Errors  NotUnderstood CARD_NOT_UNDERSTOOD, with the file.
+    """
+    try:
+        card = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError, OSError):
+        card = None
+    require(isinstance(card, dict) and all(isinstance(value, str) for value in card.values())
+            and all(name in card for name in texts)
+            and all(re.fullmatch("[0-9a-f]{32}", card.get(name, "")) for name in ids)
+            and re.fullmatch("[0-9a-f]{32}", card.get("service", "0" * 32)) is not None,
+            HomeCode.CARD_NOT_UNDERSTOOD, str(file))
+    return cast(dict[str, str], card)

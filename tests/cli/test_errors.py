@@ -154,6 +154,38 @@ def test_a_home_in_use_says_so_with_a_next_step(tmp_path: Path) -> None:
         assert found["ledger"]["state"] == "WARN" and "XL-8000" in found["ledger"]["found"]
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("words", [
+    ("access", "request", "--as", "chen", "--subject", "00", "--scope", "laboratory", "--purpose", "TREAT", "--reason",
+     "\udcff"),
+    ("subject", "claim", "00", "--wallet", "mei.wallet", "--label=\udcff"), ("member", "show", "\udcff"), ("\udcff",),
+    ("verify", "\udcff")])
+def test_bytes_that_are_no_text_are_refused_before_anything_is_done(
+        words: tuple[str, ...], lang: str, tmp_path: Path) -> None:
+    done = Shell(tmp_path).run("--lang", lang, *words)
+    assert done.code == 2 and "XL-9001 USAGE" in done.err and "UTF-8" in done.err
+
+
+def test_a_file_whose_name_is_no_text_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "\udcff").write_bytes(b"no receipt")
+    done = Shell(tmp_path).run("verify", "\udcff", "--network", "00" * 32)
+    assert "XL-9001" not in done.err and "XL-9000" not in done.err and done.code in (1, 5)
+
+
+def test_a_damaged_card_is_named_and_doctor_says_so(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    with Home.create(shell.home, "city", [NewOrganisation("a", "甲", "A", MemberKind.OTHER)], simulated=True,
+                     started_ms=0):
+        pass
+    card = shell.home / "organisations" / "a" / "card.json"
+    card.write_text(card.read_text().replace('"member"', '"number"'))
+    done = shell.run("member", "list")
+    assert done.code == 1 and "XL-8608 CARD_NOT_UNDERSTOOD" in done.err and str(card) in done.err
+    looked = shell.run("doctor", "--json")
+    (found,) = [one for one in looked.json if one["check"] == "cards"]
+    assert looked.code == 1 and found["state"] == "FAIL" and str(card) in found["found"] and found["repair"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_output_that_cannot_be_written_is_no_fault_of_ours(lang: str, tmp_path: Path) -> None:

@@ -58,6 +58,21 @@ def test_pins_that_are_written_at_once_are_all_kept(tmp_path: Path) -> None:
     assert sorted(pins.read(tmp_path).values()) == networks
 
 
+def test_a_list_that_cannot_be_written_is_no_wallet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(Failed) as failed:
+            pins.write(folder, NAME_ONE, ONE)
+        assert failed.value.code is ClientCode.PINS_NOT_WRITTEN
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(Failed) as failed:
+        pins.write(tmp_path / "config", NAME_ONE, ONE)
+    assert failed.value.code is ClientCode.PINS_NOT_WRITTEN and pins.read(tmp_path / "config") == {}
+
+
 @pytest.mark.parametrize("content", [
     b"", b"\xff\xfe", b"not json", b"[]", b"7", b"null", b'"one"', b'{"one": 1}', b'{"one": null}', b'{"one": "zz"}',
     b'{"one": "00"}', b'{"one": {"two": "00"}}', b"[" * 200_000, json.dumps({"one": ONE.hex() + "00"}).encode(),

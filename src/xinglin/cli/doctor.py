@@ -34,7 +34,7 @@ FOUND = (Column("state", "状态", "state"), Column("title", "检查", "check"),
 
 # What is looked at, for Chinese readers; programs go by `check`.
 CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "trust": "信任的网络", "ledger": "账本",
-             "clock": "时钟", "pin": "本网络", "vault": "保险库"}
+             "clock": "时钟", "pin": "本网络", "cards": "机构资料", "vault": "保险库"}
 
 
 class Finding(NamedTuple):
@@ -95,7 +95,14 @@ def _home(call: Call) -> Iterator[Finding]:
         yield Finding(OK, "ledger", home.node.chain + call.words(f"，高度 {height}", f", height {height}"))
         yield _clock(call, home, time_ms)
         yield from _pinned(call, home)
-        for organisation in home.organisations():
+        try:
+            organisations = home.organisations()
+            for organisation in organisations:
+                home.staff(organisation)
+        except Failed as error:
+            yield _failed(call, "cards", error, FAIL)
+            return
+        for organisation in organisations:
             if (organisation.folder / "vault").is_dir():
                 yield _vault(call, home, organisation)
 

@@ -9,6 +9,7 @@ from typer import Abort, TyperException
 from xinglin.base.check import Failed, InvariantBroken
 from xinglin.cli import errors, help, parser
 from xinglin.cli.call import Call, Output, language
+from xinglin.cli.codes import CliCode, Usage
 
 DEBUG = "XINGLIN_DEBUG"            # set: an error that nobody expected shows its traceback
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str], call: Call) -> int:
     command = parser.build(call.lang)
     try:
+        _check_text(words, call)
         status = command.main(words, prog_name="xinglin", standalone_mode=False, obj=call)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
@@ -54,6 +56,17 @@ def _run(words: list[str], call: Call) -> int:
         return errors.exit_code(error)
     except Abort:
         return errors.INTERRUPTED
+
+
+def _check_text(words: Sequence[str], call: Call) -> None:
+    """Bytes that are no text may name a file that is there; nothing else takes them.
+
+    Errors  Usage USAGE.
+    """
+    for word in words:
+        if any("\ud800" <= char <= "\udfff" for char in word) and not any(
+                os.path.lexists(name) for name in (word, word.partition("=")[2])):
+            raise Usage(CliCode.USAGE, call.words("所给内容不是 UTF-8 文本", "what was given is not UTF-8 text"))
 
 
 def _drop_output() -> None:

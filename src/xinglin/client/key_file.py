@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from xinglin.base import codec
-from xinglin.base.check import NotUnderstood
+from xinglin.base.check import NotFound, NotUnderstood
 from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId
 from xinglin.client import sealed_file
@@ -49,8 +49,9 @@ class KeyFile:
 
     @staticmethod
     def open(path: Path, passphrase: str | bytes | None = None) -> tuple[AccountId, SigningKey]:
-        """Errors  as sealed_file.read, split and PassphraseKey.open; NotUnderstood PASSPHRASE_NEEDED."""
-        line, body = sealed_file.split(sealed_file.read(path), (SEALED_LINE, CLEAR_LINE))
+        """Errors  NotFound KEY_FILE_NOT_FOUND; as sealed_file.read, split and PassphraseKey.open; NotUnderstood
+        PASSPHRASE_NEEDED."""
+        line, body = _split(path)
         if line == CLEAR_LINE:
             content = body
         elif passphrase is None:
@@ -63,8 +64,16 @@ class KeyFile:
     @staticmethod
     def is_sealed(path: Path) -> bool:
         """Whether `open` needs a passphrase."""
-        line, _ = sealed_file.split(sealed_file.read(path), (SEALED_LINE, CLEAR_LINE))
-        return line == SEALED_LINE
+        return _split(path)[0] == SEALED_LINE
+
+
+def _split(path: Path) -> tuple[bytes, bytes]:
+    """(first line, body). One that is missing is no wallet: a new one would not be the account's key."""
+    try:
+        data = sealed_file.read(path)
+    except NotFound:
+        raise NotFound(ClientCode.KEY_FILE_NOT_FOUND, str(path)) from None
+    return sealed_file.split(data, (SEALED_LINE, CLEAR_LINE))
 
 
 __all__ = ["CLEAR_LINE", "SEALED_LINE", "KeyFile"]

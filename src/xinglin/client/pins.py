@@ -10,7 +10,6 @@ from pathlib import Path
 from xinglin import disk
 from xinglin.base.check import Failed, NotUnderstood, NotVerified, require
 from xinglin.base.ids import NetworkId
-from xinglin.client import sealed_file
 from xinglin.client.codes import ClientCode
 from xinglin.client.verify import Verdict, verify_file
 from xinglin.kernel.codes import KernelCode
@@ -44,14 +43,14 @@ def write(folder: Path, chain: str, network: NetworkId) -> None:
     """Trust a network from now on, under its chain id, which ends with the beginning of the network's.
 
     Errors  NotUnderstood PIN_NAME_OF_ANOTHER, PIN_DIFFERS when the name is pinned to another; Failed
-            WALLET_NOT_WRITTEN.
+            PINS_NOT_WRITTEN.
     """
     require(chain.endswith(f"-{network[:8].hex()}"), ClientCode.PIN_NAME_OF_ANOTHER, chain)
     try:
         disk.make_folder(folder)
         lock = disk.lock_file(folder / "networks.lock", wait=True)      # two that add at once both count
     except OSError as error:
-        raise Failed(ClientCode.WALLET_NOT_WRITTEN, f"{folder}: {error.strerror}") from None
+        raise _not_written(folder, error) from None
     try:
         pins = read(folder)
         if pins.get(chain, network) != network:
@@ -59,9 +58,15 @@ def write(folder: Path, chain: str, network: NetworkId) -> None:
         if chain not in pins:
             pins[chain] = network
             text = json.dumps({name: one.hex() for name, one in sorted(pins.items())}, indent=1)
-            sealed_file.replace(folder / "networks.json", text.encode())
+            disk.replace_file(folder / "networks.json", text.encode())
+    except OSError as error:
+        raise _not_written(folder / "networks.json", error) from None
     finally:
         os.close(lock)
+
+
+def _not_written(path: Path, error: OSError) -> Failed:
+    return Failed(ClientCode.PINS_NOT_WRITTEN, f"{path}: {error.strerror}")
 
 
 def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet) -> Verdict:
