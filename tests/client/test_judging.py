@@ -166,8 +166,8 @@ LIES: dict[str, tuple[Callable[[Patch], None], Finding]] = {
                          Finding.OTHER_PARTS),
     "one record too few": (with_judgement(lambda one, _: one._replace(selected=one.selected[1:])),
                            Finding.OTHER_PARTS),
-    "another record instead": (with_judgement(lambda one, _: one._replace(selected=(0, *one.selected[1:]))),
-                               Finding.OTHER_PARTS),
+    "another record instead": (with_judgement(lambda one, count: one._replace(selected=(
+        min({*range(count)} - {*one.selected}), *one.selected[1:]))), Finding.OTHER_PARTS),
     "denied, saying not in scope": (with_judgement(lambda *_: Judgement(Cause.NOTHING_IN_SCOPE, ())),
                                     Finding.OTHER_CAUSE),
     "denied, saying withheld": (with_judgement(lambda *_: Judgement(Cause.ONLY_WITHHELD, ())), Finding.OTHER_CAUSE),
