@@ -17,7 +17,9 @@ from xinglin.base.check import Failed
 from xinglin.demo import NOTES, by_hand, run, story
 from xinglin.demo.cast import PASSPHRASE, STEPS
 from xinglin.demo.story import Story
-from xinglin.holder.fhir import Source, json_text, read_sample
+from xinglin.holder import asking
+from xinglin.holder.fhir import Addition, Source, addition, json_text, read_sample
+from xinglin.holder.fhir.sample import NOTE_PATIENT
 from xinglin.home import Home
 from xinglin.modules.decision import ConsentBody, RequestBody, ScopeItem
 
@@ -119,6 +121,22 @@ def test_a_chinese_demo_states_and_signs_in_chinese(tmp_path: Path) -> None:
     assert stated == ["随访"] and [one.language for one in signed if "化验结果" in one.wording] == ["zh"]
 
 
+def test_a_record_too_few_or_one_instead_of_another_fails_the_story(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = story.found(tmp_path / "home", None, STARTED_MS)
+    whole = asking.fetch_all
+    try:
+        story.import_records(found)
+        story.claim(found)
+        for change in (lambda records: records[1:], lambda records: [records[-1], *records[1:]]):
+            with monkeypatch.context() as patch, pytest.raises(Failed, match="the grant arrived|was granted arrived"):
+                patch.setattr(story.asking, "fetch_all", lambda *words, change=change: change(whole(*words)))
+                story.grant_and_read(found)
+        story.grant_and_read(found)
+    finally:
+        found.home.close()
+
+
 def test_a_patient_of_two_hospitals_is_offered_them_by_her_own_labels(shell: Shell) -> None:
     done = shell.run("access", "list", "--wallet", "patient")
     assert done.code == 2 and "--subject harbour | xinglin" in done.err
@@ -173,11 +191,15 @@ def test_a_canary_outside_the_vault_fails_the_story(shell: Shell) -> None:
 
 def test_a_grant_that_opens_more_fails_the_story(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     wider = (*story.SCOPE, ScopeItem(data_class="Immunization", id=""), ScopeItem(data_class="Procedure", id=""))
-    monkeypatch.setattr(story, "SCOPE", wider)
     with Home.open(shell.home) as home:
         subject = bytes.fromhex(json.loads((shell.home / NOTES).read_text())["subject"])
-        with pytest.raises(Failed, match="outside the grant"):
-            story.grant_and_read(Story(home, None, at_harbour=subject))
+        told = Story(home, None, at_harbour=subject, heroine=NOTE_PATIENT,
+                     extra=[addition(one, NOTE_PATIENT, f"demo-{one}", "canary") for one in Addition])
+        granted = story._granted(told)
+        monkeypatch.setattr(story, "SCOPE", wider)
+        monkeypatch.setattr(story, "_granted", lambda _: granted)
+        with pytest.raises(Failed, match="nothing outside the grant arrived: [1-9]"):
+            story.grant_and_read(told)
 
 
 def test_an_interrupted_demo_is_put_aside_and_a_finished_one_is_kept(

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,7 +38,16 @@ from xinglin.demo.cast import (
 )
 from xinglin.holder import asking, claim_codes, imports
 from xinglin.holder.codes import HolderCode
-from xinglin.holder.fhir import Addition, Problem, Source, addition, read_folder, read_sample
+from xinglin.holder.fhir import (
+    Addition,
+    Head,
+    Problem,
+    Source,
+    addition,
+    plan,
+    read_folder,
+    read_sample,
+)
 from xinglin.holder.fhir.sample import NOTE_PATIENT
 from xinglin.home import Home, NewOrganisation, Organisation, Staff
 from xinglin.kernel.codes import KernelCode
@@ -47,6 +57,9 @@ from xinglin.modules.decision import ScopeItem
 
 SCOPE = (ScopeItem(data_class="laboratory", id=""), ScopeItem(data_class="medications", id=""))
 NOTE_SCOPE = (ScopeItem(data_class="DocumentReference", id=""),)
+
+
+About = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 class DemoCode(Code):
@@ -85,6 +98,8 @@ class Story:
     patients: int = 0
     resources: int = 0
     canaries: list[str] = field(default_factory=list)
+    heroine: str = ""              # "Patient/x" of the input
+    extra: list[Source] = field(default_factory=list)      # what Harbour General's input has besides
     at_harbour: SubjectId = b""
     at_xinglin: SubjectId = b""
     receipt: bytes = b""
@@ -152,7 +167,7 @@ def import_records(story: Story) -> Held:
                   if isinstance(one, Source) and isinstance(one.resource, dict)
                   and one.resource.get("resourceType") == "Patient" and "id" in one.resource)
     require(bool(keys), DemoCode.NO_PATIENT_IN_DATA)
-    heroine = NOTE_PATIENT if NOTE_PATIENT in keys else keys[0]
+    story.heroine = heroine = NOTE_PATIENT if NOTE_PATIENT in keys else keys[0]
     half = (len(keys) + 1) // 2
     shares = {HARBOUR: {*keys[:half], heroine}, XINGLIN: {*keys[half:], heroine}}
     marks = {slug: {one: f"{slug}-{one.name.lower().replace('_', '-')}-7f3a91c2" for one in Addition}
@@ -162,6 +177,8 @@ def import_records(story: Story) -> Held:
     for slug, share in shares.items():
         holder = story.home.holder(story.organisation(slug))
         extra = [addition(one, heroine, f"demo-{mark}", f"canary-{mark}") for one, mark in marks[slug].items()]
+        if slug == HARBOUR:
+            story.extra = extra
         report = imports.take_in(holder, (*story.items(), *extra), wanted=share.__contains__)
         require(not report.refused, DemoCode.DATA_NOT_IMPORTED, "; ".join(map(str, report.errors[:3])))
         story.resources += report.records
@@ -176,6 +193,13 @@ def import_records(story: Story) -> Held:
     refused(lambda: patient.grant(story.home.door(story.at_harbour), story.at_harbour, story.member(XINGLIN),
                                   scope=SCOPE, purposes=("TREAT",), hours=24, labels=(), wording="-", language="en"),
             HolderCode.NOT_SIGNED)
+    check(not patient.wallet.grants, "nothing is left of a consent that was refused")
+    account, at_xinglin = story.at_harbour, story.member(XINGLIN)
+    until_h = story.home.node.now_ms() // MS_PER_HOUR + 24
+    refused(lambda: story.home.client.send([consent.Grant(
+        subject=account, grantee=at_xinglin, grant_id=secrets.token_bytes(16), until_h=until_h,
+        body=secrets.token_bytes(32))], {account: patient.key(account)}), KernelCode.SIGNER_UNKNOWN)
+    check(story.home.client.prove(consent.GRANTS, (account, at_xinglin))[0].row is None, "the ledger has no consent")
     return Held(f"{story.patients} 位患者，{story.resources:,} 份资源",
                 f"{story.patients} patients, {story.resources:,} resources", tx)
 
@@ -221,13 +245,27 @@ def grant_and_read(story: Story) -> Held:
     check(asked.permitted and asking.available(story.home.node, story.home.peer(story.at_harbour), asked), "permitted")
     records = asking.fetch_all(story.home.node, story.home.peer(story.at_harbour), asked)
     check(bool(records), "something arrived")
-    outside = [one.head.resource_type for one in records
-               if not {"laboratory", "medications"} & set(one.head.classes) or one.head.labels]
-    check(not outside, f"nothing outside the grant arrived: {outside}")
+    arrived, granted = Counter(_about(one.head) for one in records), _granted(story)
+    check(arrived <= granted, f"nothing outside the grant arrived: {sum((arrived - granted).values())} records")
+    check(granted <= arrived, f"all that was granted arrived: {sum((granted - arrived).values())} records did not")
     wanted = {"laboratory", "medications"} <= {name for one in records for name in one.head.classes}
     check(wanted, "both granted classes arrived")
     return Held(f"{len(records)} 份病历记录，每一部分都已核对",
                 f"{len(records)} records, each part verified", sent.tx_id)
+
+
+def _granted(story: Story) -> Counter[About]:
+    """What the input has of her in the granted classes and without a label: read anew, not from the data room."""
+    read = plan((*story.items(), *story.extra), known=lambda *_: None, identified=lambda *_: None,
+                person=lambda *_: None, new_id=lambda: secrets.token_bytes(16))
+    classes = {item.data_class for item in SCOPE}
+    return Counter(_about(one.head) for batch in read.patients if batch.owner == story.heroine for one in batch
+                   if classes & {*one.head.classes} and not one.head.labels)
+
+
+def _about(head: Head) -> About:
+    """What tells records apart whose ids are drawn at each import."""
+    return head.resource_type, head.classes, head.codes, head.dates
 
 
 def ask_for_the_note(story: Story) -> Held:
