@@ -1,6 +1,7 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `enrol_key`, `retire_keys` and `suspend`, during execution.
+Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `retire_keys` and `suspend`, during
+execution.
 A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
 
@@ -61,21 +62,34 @@ def open_account(ctx: Context, account: AccountId, kind: AccountKind, payer: Acc
     ctx.kernel(ACCOUNTS).put((account,), AccountRow(kind=kind, payer=payer, suspended=False, keys=()))
 
 
+def open_with_key(ctx: Context, account: AccountId, kind: AccountKind, payer: AccountId, suite: SignatureSuite,
+                  key: bytes, custody: Custody, *, suspended: bool = False) -> None:
+    """As `open_account` and `enrol_key`, all of whose checks stand before the write."""
+    if ctx.kernel(ACCOUNTS).get((account,)) is not None:
+        refuse(KernelCode.ACCOUNT_EXISTS)
+    first = _accepted(ctx, suite, key, custody)
+    ctx.kernel(ACCOUNTS).put((account,), AccountRow(kind=kind, payer=payer, suspended=suspended, keys=(first,)))
+
+
 def enrol_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> KeyHash:
     """Add a key. Refused when it is outside the suite's accept set, known already, or one too many."""
     row = _existing(ctx, account)
+    added = _accepted(ctx, suite, key, custody)
+    if find_key(row, added.id):
+        refuse(KernelCode.KEY_EXISTS)
+    if len(row.keys) == KEYS_PER_ACCOUNT_MAX:
+        refuse(KernelCode.TOO_MANY_KEYS)
+    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*row.keys, added)))
+    return added.id
+
+
+def _accepted(ctx: Context, suite: SignatureSuite, key: bytes, custody: Custody) -> Key:
+    """Refused KEY_NOT_ACCEPTED."""
     try:
         check_key(suite, key)
     except KeyInvalid:
         refuse(KernelCode.KEY_NOT_ACCEPTED)
-    key_id = key_hash(ctx.hashes, suite, key)
-    if find_key(row, key_id):
-        refuse(KernelCode.KEY_EXISTS)
-    if len(row.keys) == KEYS_PER_ACCOUNT_MAX:
-        refuse(KernelCode.TOO_MANY_KEYS)
-    added = Key(id=key_id, suite=suite, key=key, custody=custody, retired=False)
-    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*row.keys, added)))
-    return key_id
+    return Key(id=key_hash(ctx.hashes, suite, key), suite=suite, key=key, custody=custody, retired=False)
 
 
 def retire_keys(ctx: Context, account: AccountId) -> None:

@@ -28,8 +28,7 @@ from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
-    enrol_key,
-    open_account,
+    open_with_key,
     retire_keys,
     suspend,
 )
@@ -179,8 +178,7 @@ def found(ctx: Context, manifest: Manifest) -> None:
     """Height 0: the founders are active, without a vote."""
     for founder in manifest.founders:
         _no_passkey(founder.suite)
-        open_account(ctx, founder.member, AccountKind.MEMBER, founder.member)
-        enrol_key(ctx, founder.member, founder.suite, founder.key, Custody.OWN)
+        open_with_key(ctx, founder.member, AccountKind.MEMBER, founder.member, founder.suite, founder.key, Custody.OWN)
         ctx[MEMBERS].put((founder.member,), MemberRow(
             kind=founder.kind, status=MemberStatus.ACTIVE, since_ms=manifest.started_ms, card=founder.card))
     ctx[TALLY].put((), TallyRow(active=len(manifest.founders), admitted=len(manifest.founders)))
@@ -197,10 +195,9 @@ def invite(ctx: Context, msg: Invite) -> Event:
     if invited == INVITED_PER_MEMBER_MAX:
         refuse(Refusal.TOO_MANY_INVITATIONS)
 
+    open_with_key(ctx, msg.member, AccountKind.MEMBER, msg.member, msg.suite, msg.key, Custody.OWN,
+                  suspended=True)                     # until it is admitted
     ctx[INVITED].put((msg.proposer,), InvitedRow(open=invited + 1))
-    open_account(ctx, msg.member, AccountKind.MEMBER, msg.member)
-    enrol_key(ctx, msg.member, msg.suite, msg.key, Custody.OWN)
-    suspend(ctx, msg.member, True)                    # until it is admitted
     ctx[MEMBERS].put((msg.member,), MemberRow(
         kind=msg.kind, status=MemberStatus.INVITED, since_ms=ctx.block_time_ms, card=msg.card))
     return _count(ctx, msg.member, Motion.ADMIT, (msg.proposer,))
@@ -267,8 +264,7 @@ def enrol_staff(ctx: Context, msg: EnrolStaff) -> Event:
         refuse(Refusal.ROLE_IS_FOR_SERVICES)
     _no_passkey(msg.suite)
 
-    open_account(ctx, msg.account, AccountKind.STAFF, msg.member)
-    enrol_key(ctx, msg.account, msg.suite, msg.key, msg.custody)
+    open_with_key(ctx, msg.account, AccountKind.STAFF, msg.member, msg.suite, msg.key, msg.custody)
     ctx[STAFF].put((msg.account,), StaffRow(member=msg.member, role=msg.role, active=True, card=msg.card))
     return Enrolled(member=msg.member, account=msg.account, role=msg.role, custody=msg.custody)
 
@@ -278,8 +274,7 @@ def enrol_service(ctx: Context, msg: EnrolService) -> Event:
     require_active(ctx, msg.member)
     _no_passkey(msg.suite)
 
-    open_account(ctx, msg.account, AccountKind.SERVICE, msg.member)
-    enrol_key(ctx, msg.account, msg.suite, msg.key, Custody.SERVER)
+    open_with_key(ctx, msg.account, AccountKind.SERVICE, msg.member, msg.suite, msg.key, Custody.SERVER)
     ctx[STAFF].put((msg.account,), StaffRow(
         member=msg.member, role=Role.SERVICE, active=True, card=bytes(32)))
     return Enrolled(member=msg.member, account=msg.account, role=Role.SERVICE, custody=Custody.SERVER)
