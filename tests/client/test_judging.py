@@ -336,8 +336,9 @@ def as_shown(opened: OpenedRecords, change: Callable[[OpenedBatch], OpenedBatch 
 
 def relabel(batch: OpenedBatch) -> OpenedBatch:
     first, *rest = batch.heads
-    head = codec.encode(structs.replace(codec.decode(first.head, Head), labels=(rooms.PSYCHIATRIC,)))
-    return OpenedBatch(heads=(structs.replace(first, head=head), *rest))
+    head = codec.decode(first.head, Head)
+    other = codec.encode(structs.replace(head, labels=() if head.labels else (rooms.PSYCHIATRIC,)))
+    return OpenedBatch(heads=(structs.replace(first, head=other), *rest))
 
 
 SHOWN: dict[str, Callable[[OpenedRecords], OpenedRecords]] = {

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from xinglin.modules.decision import (
     ScopeItem,
     commit,
     decide,
+    newest,
 )
 from xinglin.modules.members import Role
 
@@ -121,3 +123,15 @@ def test_a_commitment_is_the_tagged_hash_of_nonce_and_content_and_differs_by_kin
     assert made == tagged(SHA256, "xinglin/opening/1", b"n" * 32, b"content")
     assert len({made, commit(SHA256, "inputs", b"n" * 32, b"content"), commit(SHA256, "opening", b"m" * 32, b"content"),
                 commit(SHA256, "opening", b"n" * 32, b"other")}) == 4
+
+
+@pytest.mark.parametrize(("versions", "judged"), [
+    ([], []),
+    ([("a", 1), ("b", 1)], [0, 1]),
+    ([("a", 1), ("b", 1), ("a", 2)], [1, 2]),
+    ([("a", 2), ("b", 1), ("a", 1)], [0, 1]),
+    ([("a", 1), ("a", 1)], [0]),
+    ([("b", 1), ("a", 1), ("b", 3), ("b", 2)], [1, 2])])
+def test_the_newest_version_of_each_record_is_judged_in_the_ledgers_order(
+        versions: list[tuple[str, int]], judged: list[int]) -> None:
+    assert newest(versions) == judged

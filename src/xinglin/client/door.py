@@ -10,6 +10,7 @@ from xinglin.base.crypto import HashSuite, SigningKey, tagged
 from xinglin.base.ids import GrantId, Hash, NetworkId, SubjectId
 from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
 from xinglin.base.units import Count
+from xinglin.client.verify import EntryBytes
 from xinglin.modules.decision import Opened
 from xinglin.vault.seal import new_key, open_sealed, seal
 from xinglin.vault.wrap import PUBLIC_BYTES, RecipientKey, wrap
@@ -122,7 +123,7 @@ class Words(Struct, tag="xinglin.words/3"):
 class OpenedHistory(Struct, tag="xinglin.opened-history/1"):
     """Entries in order, the words behind each, and a state-proof file of the log row."""
 
-    entries: Annotated[tuple[Annotated[bytes, Meta(max_length=2048)], ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
+    entries: Annotated[tuple[EntryBytes, ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
     words: Annotated[tuple[Words, ...], Meta(max_length=COMPLETE_ENTRIES_MAX)]
     proof: Annotated[bytes, Meta(max_length=PROOF_FILE_BYTES_MAX)]
 

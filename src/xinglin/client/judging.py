@@ -29,9 +29,9 @@ from xinglin.modules.decision import (
     Opened,
     Opening,
     RequestBody,
-    commit,
     decide,
     records_root,
+    salted,
 )
 
 
@@ -170,8 +170,7 @@ def _permitted(known: Known, said: Judged, asked: access.Requested, answer: acce
     said = said._replace(found=again.cause, due=len(again.selected))
     if again.cause is not Cause.PERMITTED:
         return said._replace(finding=Finding.OTHER_CAUSE)
-    entries = [commit(known.hashes, "parts", opening.salt, b""),
-               *(part for at in again.selected for part in records[at].parts)]
+    entries = salted(known.hashes, opening.salt, [part for at in again.selected for part in records[at].parts])
     same = opening.parts == len(entries) - 1 and tree_root(known.hashes, entries) == answer.parts_root
     return said if same else said._replace(finding=Finding.OTHER_PARTS)
 

@@ -3,9 +3,9 @@
 from hashlib import sha256
 
 from xinglin.base.check import NotUnderstood
+from xinglin.base.crypto import SEED_BYTES
 from xinglin.client.codes import ClientCode
 
-SEED_BYTES = 32
 CHECK_BYTES = 2
 GROUP = 4                          # digits; 17 groups
 

@@ -18,6 +18,7 @@ from xinglin.base.ids import Hash
 from xinglin.base.limits import BATCHES_PER_OWNER_MAX, HEAD_CODES_MAX, RECORDS_PER_BATCH_MAX
 from xinglin.base.units import U8, U32, Millis
 from xinglin.client.codes import ClientCode
+from xinglin.modules import decision
 from xinglin.modules.decision import Facts, commit
 from xinglin.modules.records import BatchRow
 
@@ -101,13 +102,8 @@ def _known(hashes: HashSuite, number: int, batch: OpenedBatch | None, row: Batch
 
 def newest(batches: Sequence[KnownBatch]) -> list[KnownRecord]:
     """The newest version of every record, by batch and position: what an answer is judged over."""
-    latest: dict[str, tuple[int, int]] = {}
     everything = [record for batch in batches for record in batch.records]
-    for at, record in enumerate(everything):
-        before = latest.get(record.facts.id)
-        if before is None or record.version > before[0]:
-            latest[record.facts.id] = record.version, at
-    return [everything[at] for _, at in sorted(latest.values(), key=lambda one: one[1])]
+    return [everything[at] for at in decision.newest([(one.facts.id, one.version) for one in everything])]
 
 
 __all__ = ["CODE_CHARS_MAX", "HEAD_CLASSES_MAX", "HEAD_DATES_MAX", "HEAD_LABELS_MAX", "Head", "KnownBatch",

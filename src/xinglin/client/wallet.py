@@ -15,7 +15,7 @@ from msgspec import Meta, structs
 
 from xinglin.base import codec
 from xinglin.base.check import Busy, NotUnderstood, require
-from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.crypto import SEED_BYTES, SignatureSuite, SigningKey
 from xinglin.base.ids import GrantId, Hash, MemberId, NetworkId, SubjectId, short
 from xinglin.base.limits import (
     BODY_BYTES_MAX,
@@ -33,7 +33,6 @@ from xinglin.client.codes import ClientCode
 from xinglin.client.sealed_file import PassphraseKey, Strength
 
 FIRST_LINE = b"xinglin wallet 1, sealed with a passphrase\n"
-SEED_BYTES = 32
 
 
 class WalletSubject(codec.Struct):

@@ -8,7 +8,6 @@ lacks them. A permit names that answer's transaction: nothing is released before
 A denial names no grant and no epoch: which one was considered is finer than "no".
 """
 
-from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta, structs
@@ -16,7 +15,6 @@ from msgspec import Meta, structs
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotAuthorised, NotUnderstood
 from xinglin.base.codec import Struct
-from xinglin.base.crypto import HashSuite
 from xinglin.base.history import tree_root
 from xinglin.base.ids import NO_HASH, NO_ID, AccountId, GrantId, Hash, MemberId, SubjectId, TxId
 from xinglin.base.limits import BATCHES_PER_OWNER_MAX, CONSENTS_KEPT_MAX, PERMIT_MS_MAX
@@ -40,6 +38,7 @@ from xinglin.modules.decision import (
     RequestBody,
     commit,
     decide,
+    salted,
 )
 from xinglin.vault.seal import new_nonce
 from xinglin.vault.wrap import PUBLIC_BYTES
@@ -283,12 +282,6 @@ def _order(holder: Holder, subject: SubjectId, asked: Asked, judged: Judged) -> 
     return committed
 
 
-def salted(hashes: HashSuite, salt: bytes, commitments: Sequence[Hash]) -> list[Hash]:
-    """The entries of an answer's tree: a secret first, so that its root on the ledger tells nobody who knows the parts
-    which of them were released, or that two answers released the same."""
-    return [commit(hashes, "parts", salt, b""), *commitments]
-
-
 def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: int, salt: Hash) -> Openings:
     inputs = Inputs(rule_version=RULE_VERSION, request=asked.row.body,
                     consent=judged.grant.body if judged.grant else NO_HASH,
@@ -302,4 +295,4 @@ def _openings(holder: Holder, asked: Asked, judged: Judged, now_ms: int, parts: 
                     opening=Opened(nonce=new_nonce(), body=codec.encode(opening)))
 
 
-__all__ = ["Openings", "Permit", "Place", "answer", "answer_open", "consent_body", "keep_consent", "salted"]
+__all__ = ["Openings", "Permit", "Place", "answer", "answer_open", "consent_body", "keep_consent"]

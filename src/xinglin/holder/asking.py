@@ -16,7 +16,6 @@ from xinglin.base.history import leaf_hash, tree_root, verify_inclusion
 from xinglin.base.ids import NO_ID, AccountId, GrantId, Hash, NetworkId, SubjectId, TxId
 from xinglin.engine.embedded import Committed
 from xinglin.holder import pending
-from xinglin.holder.answer import salted
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.deliveries import Delivered
 from xinglin.holder.fhir import Head, json_text
@@ -34,7 +33,7 @@ from xinglin.holder.release import (
 from xinglin.holder.shelf import HEAD, REST, part_context
 from xinglin.kernel.module import Event
 from xinglin.modules import access, records
-from xinglin.modules.decision import Opened, Opening, RequestBody, ScopeItem, commit
+from xinglin.modules.decision import Opened, Opening, RequestBody, ScopeItem, commit, salted
 from xinglin.node import Node
 from xinglin.vault.seal import new_nonce, open_sealed
 from xinglin.vault.wrap import RecipientKey

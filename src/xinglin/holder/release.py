@@ -17,12 +17,12 @@ from xinglin.base.ids import Hash, NetworkId, SubjectId
 from xinglin.base.limits import PAGE_PARTS_MAX, RESOURCE_BYTES_MAX, TIP_AGE_MS_MAX
 from xinglin.base.units import U32, Count
 from xinglin.holder import read_log, shelf
-from xinglin.holder.answer import Openings, Permit, Place, salted
+from xinglin.holder.answer import Openings, Permit, Place
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
 from xinglin.modules import access, consent, members
-from xinglin.modules.decision import Opening
+from xinglin.modules.decision import Opening, salted
 from xinglin.vault import VaultCode
 from xinglin.vault.wrap import wrap
 

@@ -21,7 +21,7 @@ from xinglin.base.limits import BATCHES_PER_OWNER_MAX
 from xinglin.base.units import U32, U63
 from xinglin.holder.holder import Holder
 from xinglin.kernel.state import Reading
-from xinglin.modules import records, subjects
+from xinglin.modules import decision, records, subjects
 from xinglin.modules.decision import Facts, commit, records_root
 from xinglin.vault import VaultCode
 from xinglin.vault.seal import new_key, new_nonce, open_sealed, seal
@@ -232,13 +232,8 @@ def contents(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> Contents:
 
 def newest(found: Sequence[Batch]) -> list[Record]:
     """The newest version of every record, by batch and position."""
-    latest: dict[str, Record] = {}
-    for batch in found:
-        for position, shelved in enumerate(batch.records):
-            before = latest.get(shelved.id)
-            if before is None or shelved.version > before.shelved.version:
-                latest[shelved.id] = Record(batch, position, shelved)
-    return sorted(latest.values(), key=lambda record: (record.batch.number, record.position))
+    everything = [Record(batch, position, shelved) for batch in found for position, shelved in enumerate(batch.records)]
+    return [everything[at] for at in decision.newest([(one.shelved.id, one.shelved.version) for one in everything])]
 
 
 def open_part(holder: Holder, owner: Id, record: Record, which: int) -> bytes:

@@ -141,6 +141,23 @@ def decide(body: ConsentBody, request: RequestBody, records: Sequence[Facts], ro
     return Judgement(cause=Cause.PERMITTED, selected=selected)
 
 
+def newest(records: Sequence[tuple[str, int]]) -> list[int]:
+    """Where, among (id, version) of all records in the ledger's order, those stand that are judged: the newest version
+    of each, the first of two alike. Holder and patient judge over the same list or a root would differ."""
+    latest: dict[str, tuple[int, int]] = {}
+    for at, (name, version) in enumerate(records):
+        before = latest.get(name)
+        if before is None or version > before[0]:
+            latest[name] = version, at
+    return sorted([at for _, at in latest.values()])
+
+
+def salted(hashes: HashSuite, salt: bytes, commitments: Sequence[Hash]) -> list[Hash]:
+    """The entries of an answer's tree: a secret first, so that its root on the ledger tells nobody who knows the parts
+    which of them were released, or that two answers released the same."""
+    return [commit(hashes, "parts", salt, b""), *commitments]
+
+
 def covering(scope: Sequence[ScopeItem]) -> frozenset[tuple[str, str]]:
     """A scope to look up in: 64 items against thousands of records, once for each of 32 grants."""
     return frozenset((item.data_class, item.id) for item in scope)
