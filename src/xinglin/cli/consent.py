@@ -60,6 +60,7 @@ def grant(ctx: typer.Context, wallet: WalletFile, to: To, scope: Scope, purpose:
         grantee, holder = home.organisation(to), home.organisation(_holder(home, mine).hex())
         staff = home.person(person) if person else None
         until_h = home.node.now_ms() // MS_PER_HOUR + 24 * days + hours
+        scope_ = choices.whole_records(next((one for one in home.holders() if one.holds(mine)), None), mine, scope_)
         words = wording.sentence(Terms(
             grantee=grantee.name(call.lang), holder=holder.name(call.lang), person=staff.name if staff else "",
             roles=roles, scope=scope_, purposes=(purpose_,), labels=labels, until_ms=until_h * MS_PER_HOUR), call.lang)
@@ -88,8 +89,8 @@ def list_(ctx: typer.Context, wallet: WalletFile, subject: OwnSubject = None) ->
         own = call.wallet(wallet)
         only = None if subject is None else names.own_subject(home, own, subject)
         directory = names.Directory(home, call.lang)
-        show.rows(call, LISTED, [_listed(call, home, directory, one) for one in own.grants
-                                 if one.network == home.network and only in (None, one.subject)])
+        show.rows(call, LISTED, [_listed(call, home, directory, one) for one in names.own_grants(home, own)
+                                 if only in (None, one.subject)])
 
 
 @app.command("show")
@@ -97,7 +98,7 @@ def show_(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")],
     call = Call.of(ctx)
     with call.opened() as home:
         made = names.own_grant(home, call.wallet(wallet), grant_)
-        body = codec.decode(made.body, ConsentBody)
+        body = _terms(made)
         directory = names.Directory(home, call.lang)
         show.one(call, SHOWN, {
             **_listed(call, home, directory, made), "at": directory.member(_holder(home, made.subject)),
@@ -105,20 +106,26 @@ def show_(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")],
             "roles": list(body.roles), "labels": list(body.labels), "wording": body.wording})
 
 
+NOT_HERE = wording.Said("内容不在此钱包中", "its terms are not in this wallet")
 UNREADABLE = ConsentBody(person=NO_ID, roles=(), scope=(), labels=(), purposes=(), wording="", language="")
 
 
-def _listed(call: Call, home: Home, directory: names.Directory, made: GrantMade) -> dict[str, Any]:
+def _terms(made: GrantMade) -> ConsentBody:
+    """Empty when they are not in this wallet or cannot be read: that hides no other, and it can be taken back."""
     try:
-        body = codec.decode(made.body, ConsentBody)
-    except NotUnderstood:              # one that cannot be read hides no other, and can be taken back
-        body = UNREADABLE
+        return codec.decode(made.body, ConsentBody)
+    except NotUnderstood:
+        return UNREADABLE
+
+
+def _listed(call: Call, home: Home, directory: names.Directory, made: GrantMade) -> dict[str, Any]:
+    body = _terms(made)
     state, given = _state(home, made)
     until_ms = given.until_h * MS_PER_HOUR if given else 0
     left_ms = max(0, until_ms - home.node.now_ms()) if state == "live" else 0
     return {
-        "grant": made.grant_id, "subject": made.subject, "to": directory.member(made.grantee),
-        "grantee": made.grantee, "what": wording.scope_words(body.scope, call.lang),
+        "grant": made.grant_id, "subject": made.subject, "to": directory.member(made.grantee), "grantee": made.grantee,
+        "what": NOT_HERE.in_(call.lang) if body is UNREADABLE else wording.scope_words(body.scope, call.lang),
         "scope": [one.data_class + (f"={one.id}" if one.id else "") for one in body.scope],
         "why": wording.purpose_words(body.purposes, call.lang), "purposes": list(body.purposes),
         "until": Time(until_ms) if given else None, "state": STATES[state].in_(call.lang), "status": state,
@@ -159,7 +166,7 @@ def revoke(ctx: typer.Context, grant_: Annotated[str, Argument(metavar="GRANT")]
 def _revoked(call: Call, patient: Patient, made: GrantMade) -> Sent:
     """Errors  Failed NOTHING_TO_TAKE_BACK: the ledger's words for it are for who would read, not for the patient."""
     try:
-        return patient.revoke(made.subject, made.grant_id)
+        return patient.revoke(made.subject, made.grant_id, made.grantee)
     except Failed as error:
         ended = {consent.Refusal.GRANT_EXPIRED: "expired", consent.Refusal.GRANT_NOT_FOUND: "unknown"}
         state = next((state for code, state in ended.items() if error.code is code), None)

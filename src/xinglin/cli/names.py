@@ -9,7 +9,7 @@ from xinglin.client import pins
 from xinglin.client.codes import ClientCode
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
 from xinglin.home import Home, HomeCode, Staff
-from xinglin.modules import subjects
+from xinglin.modules import consent, subjects
 from xinglin.node import NodeCode
 
 ID_DIGITS = 32
@@ -114,6 +114,8 @@ def own_subject(home: Home, wallet: Wallet, text: str | None) -> SubjectId:
     Errors  Usage SAY_WHICH; as `the_one`, with SUBJECT_NOT_IN_WALLET.
     """
     own = own_subjects(home, wallet)
+    if not own:
+        raise NotFound(ClientCode.SUBJECT_NOT_IN_WALLET, "this wallet has no subject yet: xinglin subject claim")
     if text is None:
         if len(own) != 1:
             raise Usage(CliCode.SAY_WHICH, "--subject " + " | ".join(_called(one, own) for one in own))
@@ -130,9 +132,24 @@ def _called(one: WalletSubject, own: Sequence[WalletSubject]) -> str:
     return one.label if alone else one.subject.hex()
 
 
+NOT_IN_WALLET = b""                # the terms of a grant that the wallet does not know: no body is empty
+
+
+def own_grants(home: Home, wallet: Wallet) -> list[GrantMade]:
+    """What the wallet gave, and what the ledger has of its subjects beside: a restored wallet knows no grant."""
+    known = [one for one in wallet.grants if one.network == home.network]
+    ids = {one.grant_id for one in known}
+    own = [one.subject for one in wallet.subjects if one.network == home.network]
+    return known + [
+        GrantMade(network=home.network, subject=subject, grantee=key[1], grant_id=given.grant_id, body=NOT_IN_WALLET,
+                  nonce=bytes(32))
+        for subject in own for key, row in home.node.rows(consent.GRANTS, subject)
+        for given in row.grants if given.grant_id not in ids]
+
+
 def own_grant(home: Home, wallet: Wallet, text: str) -> GrantMade:
     """Errors  as `the_one`, with GRANT_NOT_IN_WALLET."""
-    made: dict[GrantId, GrantMade] = {one.grant_id: one for one in wallet.grants if one.network == home.network}
+    made: dict[GrantId, GrantMade] = {one.grant_id: one for one in own_grants(home, wallet)}
     return made[the_one(text, made, ClientCode.GRANT_NOT_IN_WALLET)]
 
 

@@ -146,10 +146,14 @@ class Patient:
             return self._client.now_ms()
         return time.time_ns() // 1_000_000
 
-    def revoke(self, subject: SubjectId, grant_id: GrantId) -> Sent:
-        """Take a permission back; needs nobody's help. Errors  NotFound GRANT_NOT_IN_WALLET."""
-        made = self.grant_made(subject, grant_id)
-        return self._send(subject, consent.Revoke(subject=subject, grantee=made.grantee, grant_id=grant_id))
+    def revoke(self, subject: SubjectId, grant_id: GrantId, grantee: MemberId | None = None) -> Sent:
+        """Take a permission back; needs nobody's help. `grantee` is needed where the wallet does not know the grant.
+
+        Errors  NotFound GRANT_NOT_IN_WALLET.
+        """
+        if grantee is None:
+            grantee = self.grant_made(subject, grant_id).grantee
+        return self._send(subject, consent.Revoke(subject=subject, grantee=grantee, grant_id=grant_id))
 
     def _send(self, subject: SubjectId, message: Message) -> Sent:
         return self._client.send([message], {subject: self.key(subject)}, expires_in_ms=_expires_in_ms())
