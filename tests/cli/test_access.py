@@ -10,12 +10,11 @@ from msgspec import structs
 from cli.command import Shell
 from holder import rooms
 from xinglin.base import codec
-from xinglin.cli.access import _asked, _line, _outcome
+from xinglin.cli.access import _asked, _outcome
 from xinglin.cli.call import Call
+from xinglin.cli.show import verbatim
 from xinglin.client.door import Words
-from xinglin.client.records import Head
 from xinglin.holder import answer, asking, read_log
-from xinglin.holder.asking import Received
 from xinglin.holder.peers import LocalDoor
 from xinglin.home import Home
 from xinglin.modules import access
@@ -133,15 +132,13 @@ def test_what_cannot_be_read_of_one_answer_ends_no_list(lang: Any, said: str) ->
     assert (outcome["status"], outcome["because"], outcome["cause"], outcome["records"]) == ("permitted", said, None, 0)
 
 
-@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r", "\t"])
 def test_a_record_on_one_line_has_each_number_as_it_was_written(line_break: str) -> None:
-    head = Head(resource_type="Observation", id="a" * 32, version=1, classes=(), codes=(), dates=(), labels=(),
-                label_table=1)
     parts = ['{"id": "a\\nb",', '"value":0.10000000000000000001, "big":9007199254740993.0,', '"exp":1E400}']
-    line = _line(Received(head, line_break.join(parts).encode()))
+    line = verbatim(line_break.join(parts).encode())
     assert "".join(line.split()) == "".join("".join(parts).split()) and len(line.splitlines()) == 1
     whole = " ".join(parts)
-    assert _line(Received(head, whole.encode())) == whole
+    assert verbatim(whole.encode()) == whole
 
 
 def test_a_patient_judges_an_honest_answer_again(shell: Shell) -> None:

@@ -97,9 +97,10 @@ def request(ctx: typer.Context, as_: Annotated[str, Option("--as", metavar="PERS
     with call.opened() as home:
         person = home.person(as_)
         found = names.subject(home, subject)
+        room = home.holder(person.organisation)
+        scope_ = choices.whole_records(room, found, scope_)  # from her own room: another's says what it has to nobody
         account, key = call.key(person.key_file)
         peer = home.peer(found)
-        room = home.holder(person.organisation)
         asked = asking.ask(room, peer, found, account, key, purpose=purpose_, scope=scope_, reason=reason,
                            grant_id=grant_id)
         if not asked.permitted:
@@ -155,14 +156,15 @@ def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received]
               "answer_tx": asked.answer_tx}
     if out is None:
         if call.output is Output.JSON:
-            show.as_json_with(answer, "resources", map(_line, records))
+            lines = ",\n".join(show.verbatim(record.resource) for record in records)
+            show.as_json_with(answer, "resources", f"[\n{lines}\n ]")
             return
         for record in records:
-            show.json_line(_line(record))
+            show.json_line(show.verbatim(record.resource))
         return
     by_type: dict[str, list[str]] = {}
     for record in records:
-        by_type.setdefault(record.head.resource_type, []).append(_line(record))
+        by_type.setdefault(record.head.resource_type, []).append(show.verbatim(record.resource))
     contents = {f"{kind}.ndjson": ("\n".join(lines) + "\n").encode() for kind, lines in sorted(by_type.items())}
     contents["request.receipt"] = home.node.receipt(asked.tx)
     if asked.answer_tx is not None:
@@ -170,12 +172,6 @@ def _hand_over(call: Call, home: Home, asked: Asked, records: Sequence[Received]
     for name, data in contents.items():
         files.write(out / name, data, over=call.yes)
     show.one(call, ANSWERED, answer | {"files": [str(out / name) for name in contents]})
-
-
-def _line(record: Received) -> str:
-    """What was verified, each number as it was written. NDJSON takes no line breaks; in strict JSON they stand between
-    tokens alone, where a space says the same."""
-    return record.resource.decode().replace("\r", " ").replace("\n", " ")
 
 
 @app.command("list")

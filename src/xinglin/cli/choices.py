@@ -6,11 +6,16 @@ from enum import IntEnum
 from typing import TypeVar
 
 from xinglin.base.crypto import HASH_SUITES
+from xinglin.base.ids import SubjectId
 from xinglin.base.limits import NAME_CHARS_MAX
+from xinglin.cli import names
 from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli.names import ID_DIGITS
 from xinglin.client.wording import CLASSES, LABELS, PURPOSES, labels_named
+from xinglin.holder import shelf
 from xinglin.holder.fhir.definitions import resource_types
 from xinglin.holder.fhir.labels import SENSITIVITY
+from xinglin.holder.holder import Holder
 from xinglin.kernel.genesis import MemberKind
 from xinglin.modules.decision import ScopeItem
 from xinglin.modules.members import Motion, Role
@@ -26,16 +31,43 @@ def purpose(text: str) -> str:
 
 
 def scope(texts: Sequence[str]) -> tuple[ScopeItem, ...]:
-    """"laboratory", "Observation", "Observation/vital-signs", each narrowed to one record by "=ID"."""
+    """"laboratory", "Observation", "Observation/vital-signs", each narrowed to one record by "=ID", an id or its
+    beginning: see `whole_records`.
+
+    Errors  Usage USAGE, CHOICE_NOT_KNOWN, NOT_AN_ID.
+    """
     return tuple(_scope_item(text) for text in texts)
 
 
 def _scope_item(text: str) -> ScopeItem:
-    name, _, one = text.strip().partition("=")
+    name, narrowed, one = text.strip().partition("=")
+    if narrowed and not (name and one):
+        raise Usage(CliCode.USAGE, f"--scope {text}: TYPE=ID")
     kind = name.partition("/")[0]
     if kind not in CLASSES and kind not in resource_types():
         raise _unknown(text, (*CLASSES, "…"))
+    one = one.lower().removesuffix("..")
+    if narrowed and not re.fullmatch(f"[0-9a-f]{{1,{ID_DIGITS}}}", one):
+        raise Usage(CliCode.NOT_AN_ID, text)
     return ScopeItem(data_class=name, id=one)
+
+
+def whole_records(holder: Holder | None, subject: SubjectId, scope: Sequence[ScopeItem]) -> tuple[ScopeItem, ...]:
+    """The scope with each beginning of a record's id made whole, from the records of that class which `holder` has of
+    the subject: signed in short, it would permit nothing.
+
+    Errors  as `names.the_one`, with RECORD_NOT_FOUND; Usage NOT_AN_ID where `holder` does not hold the subject.
+    """
+    return tuple(one if len(one.id) in (0, ID_DIGITS) else
+                 ScopeItem(data_class=one.data_class, id=_whole_record(holder, subject, one)) for one in scope)
+
+
+def _whole_record(holder: Holder | None, subject: SubjectId, item: ScopeItem) -> str:
+    if holder is None or not holder.holds(subject):
+        raise Usage(CliCode.NOT_AN_ID, f"{item.data_class}={item.id}")
+    of_class = [bytes.fromhex(one.shelved.id) for one in shelf.newest(shelf.batches(holder, subject))
+                if item.data_class in one.shelved.facts.classes]
+    return names.the_one(item.id, of_class, CliCode.RECORD_NOT_FOUND).hex()
 
 
 def labels(texts: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The tree of commands. Options that all commands share may stand anywhere in the line."""
 
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,7 @@ from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.show import Column
 from xinglin.cli.words import Lang
 
+SEEN, FORM = "xinglin.seen", "xinglin.form"     # in a line's `meta`: options given, the form of output
 VERSION = (Column("version", "版本", "version"),)
 
 
@@ -65,10 +67,36 @@ def _dress(top: TyperGroup, lang: Lang) -> None:
         if command is not top:
             command.params = [*command.params, *map(copy.copy, common)]
         command.help = help.about(path, lang)
+        command.make_parser = functools.partial(_once, command.make_parser)
         for found in command.params:
             parameter: Any = found
             parameter.help = help.of_parameter(path, parameter, lang)
             parameter.hidden = command is not top and parameter.name in help.SHARED and parameter.name != "json"
+
+
+def _once(make_parser: Callable[[Any], Any], ctx: typer.Context) -> Any:
+    """A parser that takes a single value once, and none that is empty: of two, which one is signed is not guessed.
+
+    Errors  Usage USAGE.
+    """
+    parser = make_parser(ctx)
+    parse = parser.parse_args
+
+    def parse_args(args: list[str]) -> Any:
+        values, rest, order = parse(args)
+        seen: set[str] = ctx.meta.setdefault(SEEN, set())      # of the whole line: shared options may stand anywhere
+        for found in order:
+            if found.param_type_name == "argument" or not (found.multiple or found.is_flag):
+                name = found.metavar or found.name if found.param_type_name == "argument" else found.opts[-1]
+                if name in seen:
+                    raise Usage(CliCode.USAGE, f"{name}: given twice")
+                seen.add(name)
+                if values.get(found.name) == "" and found.metavar != "TEXT":
+                    raise Usage(CliCode.USAGE, f"{name}: empty")
+        return values, rest, order
+
+    parser.parse_args = parse_args
+    return parser
 
 
 def commands(top: TyperGroup) -> Iterator[tuple[str, Any]]:
@@ -99,17 +127,23 @@ def _output(ctx: typer.Context, value: str | None) -> None:
     if value is not None:
         if value not in list(Output):
             raise Usage(CliCode.CHOICE_NOT_KNOWN, f"{value}: {', '.join(Output)}")
-        Call.of(ctx).output = Output(value)
+        _form(ctx, Output(value))
 
 
 def _json(ctx: typer.Context, value: bool) -> None:
     if value:
-        Call.of(ctx).output = Output.JSON
+        _form(ctx, Output.JSON)
 
 
 def _csv(ctx: typer.Context, value: bool) -> None:
     if value:
-        Call.of(ctx).output = Output.CSV
+        _form(ctx, Output.CSV)
+
+
+def _form(ctx: typer.Context, form: Output) -> None:
+    if ctx.meta.setdefault(FORM, form) is not form:
+        raise Usage(CliCode.USAGE, f"--{ctx.meta[FORM]} --{form}")
+    Call.of(ctx).output = form
 
 
 def _quiet(ctx: typer.Context, value: bool) -> None:

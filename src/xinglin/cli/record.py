@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -209,7 +208,7 @@ def show_(ctx: typer.Context, record: Annotated[str, Argument(metavar="RECORD")]
         resource = _verified(holder, owner, one)
         call.say(f"与账本一致：批次 {one.batch.number}，版本 {one.shelved.version}。",
                  f"True to the ledger: batch {one.batch.number}, version {one.shelved.version}.")
-        show.as_json({**_listed(holder, owner, one), "resource": json.loads(resource)})
+        show.as_json_with(_listed(holder, owner, one), "resource", show.verbatim(resource))
 
 
 def _verified(holder: Holder, owner: Id, record: shelf.Record) -> bytes:

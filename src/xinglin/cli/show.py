@@ -8,7 +8,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from xinglin.cli.call import Call, Output
 from xinglin.cli.help import wrapped
 from xinglin.cli.printable import printable, spreadsheet
 
+BETWEEN_TOKENS = str.maketrans("\r\n\t", "   ")
 SHORT_ID = 8                       # hex digits of an id in a table: enough to type, rarely ambiguous
 
 # Names of kinds, states and roles in a Chinese table; JSON and CSV keep the code.
@@ -111,11 +112,16 @@ def as_json(item: Item) -> None:
     _json(_plain(item))
 
 
-def as_json_with(item: Item, key: str, texts: Iterable[str]) -> None:
+def as_json_with(item: Item, key: str, inner: str) -> None:
     """An object, and under `key` what is JSON already: its bytes as they came, 13.50 and not 13.5."""
     head = json.dumps(_plain(item), ensure_ascii=False, indent=1).removesuffix("\n}")
-    inner = ",\n".join(printable(one) for one in texts)
-    _out(f"{printable(head, lines=True)},\n {json.dumps(key)}: [\n{inner}\n ]\n}}")
+    _out(f"{printable(head, lines=True)},\n {json.dumps(key)}: {printable(inner, lines=True)}\n}}")
+
+
+def verbatim(resource: bytes) -> str:
+    """What was verified on one line, each number as it was written. NDJSON takes no line breaks; in strict JSON they,
+    and tabs, stand between tokens alone, where a space says the same."""
+    return resource.decode().translate(BETWEEN_TOKENS)
 
 
 # -- forms
