@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -255,3 +256,35 @@ def test_a_name_of_two_codes_is_explained_by_both(tmp_path: Path) -> None:
     assert "XL-0301" in told and "XL-8606" in told
     assert shell.json("explain", "GRANT_NOT_ACTIVE")["code"] == "XL-0204"
     assert shell.run("explain", "NO_SUCH_NAME").code == 3
+
+
+def test_an_interrupt_while_the_commands_are_loaded_is_130(tmp_path: Path) -> None:
+    script = ("import runpy, sys\n"
+              "class Stop:\n"
+              "    def find_spec(self, name, *_):\n"
+              "        if name == 'xinglin.cli': raise KeyboardInterrupt\n"
+              "sys.meta_path.insert(0, Stop())\n"
+              "runpy.run_module('xinglin', run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", script], env=Shell(tmp_path).env, capture_output=True, check=False)
+    assert done.returncode == 130 and not done.stderr
+
+
+@pytest.mark.parametrize(("starts", "comes_up"), [(1, False), (1, True), (2, False), (2, True)])
+def test_an_interrupt_while_the_engine_starts_leaves_a_home_that_opens(
+        starts: int, comes_up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "home"
+    Home.create(path, "city", [NewOrganisation("a", "甲", "A", MemberKind.HOSPITAL)], simulated=True,
+                started_ms=0).close()
+    start, count = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        count.append(thread)
+        if len(count) < starts or comes_up:
+            start(thread)
+        if len(count) == starts:
+            raise KeyboardInterrupt
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        Home.open(path)
+    assert not any(thread.is_alive() for thread in count)
+    Home.open(path).close()

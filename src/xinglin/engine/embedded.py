@@ -153,17 +153,29 @@ class Embedded:
         self._ended = False
         self._closing = threading.Lock()
         self._closed = False
-        self._acknowledged = Acknowledged(folder / "acknowledged")
-        try:
-            self._check_start()
-        except BaseException:
-            self._acknowledged.close()
-            raise
-        self._wake_up = WakeUp()
         self._executor = threading.Thread(target=self._execute, name="executor", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="syncer", daemon=True)
-        self._executor.start()
-        self._syncer.start()
+        self._acknowledged = Acknowledged(folder / "acknowledged")
+        self._wake_up = WakeUp()
+        try:
+            self._check_start()
+            self._syncer.start()          # first: the executing thread waits for its end
+            self._executor.start()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """The start was refused or interrupted: end what runs, so that the opener can close the store."""
+        self._stopping = True             # an executing thread that only now comes up ends at once
+        if self._executor.ident is not None:
+            self.wake()
+            self._executor.join()
+        elif self._syncer.ident is not None:
+            self._to_sync.put(None)
+            self._syncer.join()
+        self._acknowledged.close()
+        self._wake_up.close()
 
     def _check_start(self) -> None:
         """Errors  Failed CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
