@@ -43,9 +43,15 @@ def test_every_role_of_a_person_has_a_word() -> None:
 
 
 def test_what_has_no_word_of_its_own_keeps_its_code() -> None:
-    scope = (ScopeItem(data_class="Observation/vital-signs", id=""), ScopeItem(data_class="Basic", id="0123456789ab"))
-    assert wording.scope_words(scope, "en") == "observations (vital-signs) and Basic [01234567]"
+    scope = (ScopeItem(data_class="Observation/other", id=""), ScopeItem(data_class="Basic", id="0123456789ab"))
+    assert wording.scope_words(scope, "en") == "observations (other) and Basic [01234567]"
     assert wording.purpose_words(("XYZ",), "zh") == "XYZ"
+
+
+def test_a_chinese_sentence_names_a_category_in_chinese() -> None:
+    scope = (ScopeItem(data_class="Observation/vital-signs", id=""),)
+    assert wording.scope_words(scope, "zh") == "检验和观察（生命体征）"
+    assert wording.scope_words(scope, "en") == "observations (vital signs)"
 
 
 def test_a_shorthand_opens_a_restricted_record_of_its_kind_and_no_other() -> None:

@@ -95,7 +95,7 @@ class Call:
             return
         if not sys.stdin.isatty():
             raise Usage(CliCode.NOT_CONFIRMED, self.words("没有终端可供确认", "there is no terminal to ask at"))
-        print(printable(self.words(zh, en)) + self.words(" [是 y/否 N] ", " [y/N] "), end="", file=sys.stderr,
+        print(printable(self.words(zh, en)) + self.words(" [y 是/N 否] ", " [y/N] "), end="", file=sys.stderr,
               flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes", "是"):
             raise Usage(CliCode.NOT_CONFIRMED)

@@ -57,6 +57,18 @@ CLASSES: Mapping[str, Said] = {
     "Procedure": Said("手术和操作", "procedures"),
 }
 
+CATEGORIES: Mapping[str, Said] = {         # of observations, by FHIR's codes
+    "activity": Said("活动", "activity"),
+    "exam": Said("体格检查", "examinations"),
+    "imaging": Said("影像", "imaging"),
+    "laboratory": Said("化验", "laboratory"),
+    "procedure": Said("操作", "procedures"),
+    "social-history": Said("社会史", "social history"),
+    "survey": Said("量表", "surveys"),
+    "therapy": Said("治疗", "therapy"),
+    "vital-signs": Said("生命体征", "vital signs"),
+}
+
 LABELS: Mapping[str, Said] = {
     "PSY": Said("精神科", "psychiatry"),
     "MH": Said("心理健康", "mental health"),
@@ -133,7 +145,9 @@ def label_words(labels: Sequence[str], lang: str) -> str:
 def _item(item: ScopeItem, lang: str) -> str:
     kind, _, finer = item.data_class.partition("/")
     name = CLASSES[kind].in_(lang) if kind in CLASSES else kind
-    return name + (f" ({finer})" if finer else "") + (f" [{item.id[:8]}]" if item.id else "")
+    finer = CATEGORIES[finer].in_(lang) if finer in CATEGORIES else finer
+    within = (f"（{finer}）" if lang == "zh" else f" ({finer})") if finer else ""
+    return name + within + (f" [{item.id[:8]}]" if item.id else "")
 
 
 def _and(words: Sequence[str], lang: str) -> str:

@@ -163,7 +163,7 @@ def by_hand(home: Path, lang: str) -> str:
         "    --scope laboratory --scope medications --purpose TREAT --days 30 --yes",
         f"{request('laboratory')} -o received",
         said("5 精神科文书：拒绝（退出码 4）", "5 the psychiatric note: denied (exit 4)"), request("DocumentReference"),
-        said("6 谁请求过，以及名单完整的证明", "6 who asked, and the proof that the list is complete"),
+        said("6 谁请求过，以及访问记录完整的证明", "6 who asked, and the proof that the list is complete"),
         f"xinglin access list {mine}", f"xinglin access prove {mine} -o history.proof", "xinglin verify history.proof",
         said("7 撤回（GRANT 填列表中的授权）", "7 take it back (GRANT from the list)"),
         f"xinglin consent list --wallet {WALLET}", f"xinglin consent revoke GRANT --wallet {WALLET}",

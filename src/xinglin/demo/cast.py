@@ -39,11 +39,11 @@ STEPS: dict[str, Told] = {
         "every resource is sealed in its holder's vault, the ledger has commitments; nobody can grant in her place"),
     "claim": Told(
         "患者用同一个钱包认领她在两家医院的主体", "A patient claims her subject at both hospitals with one wallet",
-        "她的密钥、医院的共同签名和认领码缺一不可；两个主体没有相同的标识、密钥或时刻",
+        "她的密钥、医院的共同签名和认领码缺一不可；两个主体没有相同的标识、密钥或有效期",
         "her key, the hospital's co-signature and a one-time code, all three; the two share no id, key or expiry"),
     "denied": Told(
         "另一家医院的医生请求查看：拒绝", "A doctor of the other hospital asks: denied",
-        "没有授权就没有回答；拒绝也在她的访问记录里占一个编号",
+        "没有授权就没有答复；拒绝也在她的访问记录里占一个编号",
         "no consent, no answer; and the denial has its number in her history"),
     "grant": Told(
         "患者授权化验和用药，用于治疗，30 天；医生再次请求：收到",
@@ -55,7 +55,7 @@ STEPS: dict[str, Told] = {
         "得到的答复与请求一份不存在的文书时一字不差：请向患者申请",
         "in the same words as for a note that does not exist, with a path: ask the patient"),
     "history": Told(
-        "患者查看谁来看过，并离线证明名单完整", "She lists who asked, and proves offline that the list is complete",
+        "患者查看谁请求过，并离线证明访问记录完整", "She lists who asked, and proves offline that the list is complete",
         "少一条，证明就不成立", "with one entry left out the proof fails"),
     "revoke": Told(
         "患者撤回授权", "She takes it back",
