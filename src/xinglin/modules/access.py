@@ -1,4 +1,4 @@
-"""Access: who asked, what the holder answered, and the one rule that decides.
+"""Access: who asked and what the holder answered. The rule that decides is beside it, in decision.py.
 
 Tables      access/log       (subject) -> LogRow: count and running hash of all entries, so a list is complete
             access/requests  (subject, number) -> RequestRow, while the answer is owed

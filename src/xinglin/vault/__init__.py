@@ -6,7 +6,7 @@ blobs     ciphertext by random name, in a folder or an S3-compatible store
 keystore  one key per subject in fixed slots, mirrored; destroying one is erasure
 cabinet   small sealed rows in one SQLite file
 
-Bodies are opaque bytes here: the vault never knows why someone reads. It imports base only.
+Bodies are opaque bytes here: the vault never knows why someone reads. It imports base and disk only.
 """
 
 from xinglin.base.check import Code
