@@ -3,18 +3,20 @@
     python verify_receipt.py FILE NETWORK_ID
 
 Prints what a receipt or a state proof says when it holds; ends with a line on stderr and status 5 when it does
-not. Needs PyNaCl for Ed25519. It knows SHA-256 networks, and shows events as plain arrays. Ids are whole: compare
-all their digits, others may begin alike. That a key claimed a subject says that the holder's service signed with it,
-not whose key it is; a consent's row does not say whether the member is active.
+not or that cannot be told, and status 2 when there is nothing to verify. Needs PyNaCl for Ed25519. It knows SHA-256
+networks, and shows events as plain arrays. Ids are whole: compare all their digits, others may begin alike. That a key
+claimed a subject says that the holder's service signed with it, not whose key it is; a consent's row does not say
+whether the member is active.
 """
 
 import base64
 import binascii
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
@@ -33,6 +35,10 @@ KEY_BYTES = {
 
 class DoesNotHold(Exception):
     """The file proves nothing; the words say at which step."""
+
+
+class CannotTell(Exception):
+    """The file is of a kind that this program does not know."""
 
 
 # -- encoding.md
@@ -123,7 +129,7 @@ def tagged(domain: str, *parts: bytes) -> bytes:
 # -- receipt.md
 
 def verify(data: bytes, network: bytes) -> dict[str, Any]:
-    """What the file proves. Errors  DoesNotHold."""
+    """What the file proves. Errors  DoesNotHold, CannotTell."""
     _within(data, FILE_BYTES)
     file = decode(data)
     try:
@@ -136,7 +142,9 @@ def verify(data: bytes, network: bytes) -> dict[str, Any]:
                 return _state(block, table, key, row, proof) | {"signed_by": signed_by}
     except (TypeError, ValueError, AttributeError, LookupError, binascii.Error):
         raise DoesNotHold("a part of the file has another form") from None
-    raise DoesNotHold("neither a receipt nor a state proof")
+    if isinstance(file, list) and file and file[0] in ("xinglin.receipt/1", "xinglin.state-proof/1"):
+        raise DoesNotHold("a part of the file has another form")
+    raise CannotTell("this program knows receipts and state proofs")
 
 
 def _within(data: bytes, most: int) -> bytes:
@@ -282,14 +290,26 @@ def _bits(path: bytes, siblings: list[bytes]) -> list[bool]:
     return [bool(number >> 255 - depth & 1) for depth in range(len(siblings))]
 
 
+def _end(status: int, words: str) -> NoReturn:
+    print(words, file=sys.stderr)
+    sys.exit(status)
+
+
 def main() -> None:
     if len(sys.argv) != 3:
-        sys.exit("usage: verify_receipt.py FILE NETWORK_ID")
+        _end(2, "usage: verify_receipt.py FILE NETWORK_ID")
+    if not re.fullmatch("[0-9a-fA-F]{64}", sys.argv[2]):
+        _end(2, f"not a network id, which is 64 hex digits: {sys.argv[2]}")
     try:
-        said = verify(Path(sys.argv[1]).read_bytes(), bytes.fromhex(sys.argv[2]))
+        data = Path(sys.argv[1]).read_bytes()
+    except OSError as error:
+        _end(2, f"{sys.argv[1]}: {error.strerror}")
+    try:
+        said = verify(data, bytes.fromhex(sys.argv[2]))
     except DoesNotHold as why:
-        print(f"does not hold: {why}", file=sys.stderr)
-        sys.exit(5)
+        _end(5, f"does not hold: {why}")
+    except CannotTell as why:
+        _end(5, f"cannot tell: {why}")
     print(json.dumps(said, default=bytes.hex, indent=1))
 
 

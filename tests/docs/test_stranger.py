@@ -105,7 +105,7 @@ def both_say(stranger: ModuleType, told: Story, data: bytes) -> tuple[bool, bool
         try:
             attempt()
             verdicts.append(True)
-        except (NotVerified, stranger.DoesNotHold):
+        except (NotVerified, stranger.DoesNotHold, stranger.CannotTell):
             verdicts.append(False)
     return verdicts[0], verdicts[1]
 
@@ -277,3 +277,17 @@ def test_the_program_runs_alone_and_says_no_with_status_five(told: Story, tmp_pa
     good, bad = run(network), run("00" * 32)
     assert good.returncode == 0 and '"kind": "receipt"' in good.stdout
     assert bad.returncode == 5 and "another network" in bad.stderr
+
+
+def test_the_program_cannot_tell_of_another_kind_and_names_what_it_cannot_read(told: Story, tmp_path: Path) -> None:
+    network = told.home.network.hex()
+    (tmp_path / "other").write_bytes(codec.encode(["xinglin.completeness/1", 1]))
+
+    def run(file: str, pinned: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, PROGRAM, file, pinned], cwd=tmp_path, env={}, capture_output=True,
+                              text=True, check=False)
+        return done.returncode, done.stderr
+    assert run("other", network) == (5, "cannot tell: this program knows receipts and state proofs\n")
+    for file, pinned in (("missing", network), (".", network), ("other", "12"), ("other", "zz" * 32)):
+        status, said = run(file, pinned)
+        assert status == 2 and len(said.splitlines()) == 1
