@@ -1,12 +1,14 @@
 """What is typed is not guessed at where somebody signs; what was verified is shown as it was written."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 
 from cli.command import Shell
 from holder import rooms
+from xinglin.home import Home
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,20 @@ def test_a_shared_option_counts_wherever_it_stands(shell: Shell) -> None:
 def test_an_empty_name_is_a_usage_error(words: list[str], shell: Shell) -> None:
     said = shell.run(*words, "--lang", "zh")
     assert said.code == 2 and "XL-9001" in said.err and "为空" in said.err
+
+
+@pytest.mark.parametrize(("more", "says"), [(["--class", "labs"], "laboratory"), (["--after", "zzz"], "XL-9021")])
+def test_a_list_narrowed_by_what_there_is_not_is_a_usage_error(more: list[str], says: str, shell: Shell) -> None:
+    said = shell.run("record", "list", "--as", "east", *more)
+    assert said.code == 2 and says in said.err
+
+
+def test_a_command_waits_for_another_terminals_to_end(shell: Shell) -> None:
+    with Home.open(shell.home):
+        refused = shell.run("member", "list")
+        assert refused.code == 1 and "XL-8000" in refused.err and "lock" not in refused.err.lower()
+    other = Home.open(shell.home)
+    ending = threading.Timer(0.2, other.close)
+    ending.start()
+    assert shell.run("member", "list").code == 0
+    ending.join()

@@ -5,6 +5,7 @@ import locale
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ from xinglin.client.codes import ClientCode
 from xinglin.client.key_file import KeyFile
 from xinglin.client.patient import Patient
 from xinglin.client.wallet import Wallet
+from xinglin.engine.codes import EngineCode
 from xinglin.holder import answer, read_log
 from xinglin.home import Home
 
 PASSPHRASE = "XINGLIN_PASSPHRASE"
+IN_USE_WAIT_S, IN_USE_PAUSE_S = 2.0, 0.1     # two terminals at once: one command takes about so long
 
 
 class Output(StrEnum):
@@ -44,6 +47,21 @@ def language(said: str | None = None) -> Lang:
         (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)),
         locale.getlocale()[0] or "")
     return "zh" if asked.lower().startswith(("zh", "chinese")) else "en"
+
+
+def _open(path: Path) -> Home:
+    """The home, once a command in another terminal that is about to end has let go of it.
+
+    Errors  as Home.open.
+    """
+    give_up = time.monotonic() + IN_USE_WAIT_S
+    while True:
+        try:
+            return Home.open(path)
+        except Failed as error:
+            if error.code is not EngineCode.STORE_IN_USE or time.monotonic() >= give_up:
+                raise
+        time.sleep(IN_USE_PAUSE_S)
 
 
 @dataclass
@@ -108,7 +126,7 @@ class Call:
 
         Errors  as Home.open.
         """
-        with Home.open(self.home) as home:
+        with _open(self.home) as home:
             home.node.settle()
             with self._tolerated():
                 home.serve_admitted()

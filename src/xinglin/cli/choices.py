@@ -30,6 +30,13 @@ def purpose(text: str) -> str:
     return code
 
 
+def data_class(text: str) -> str:
+    kind = text.partition("/")[0]
+    if kind not in CLASSES and kind not in resource_types():
+        raise _unknown(text, (*CLASSES, "…"))
+    return text
+
+
 def scope(texts: Sequence[str]) -> tuple[ScopeItem, ...]:
     """"laboratory", "Observation", "Observation/vital-signs", each narrowed to one record by "=ID", an id or its
     beginning: see `whole_records`.
@@ -43,9 +50,7 @@ def _scope_item(text: str) -> ScopeItem:
     name, narrowed, one = text.strip().partition("=")
     if narrowed and not (name and one):
         raise Usage(CliCode.USAGE, f"--scope {text}: TYPE=ID")
-    kind = name.partition("/")[0]
-    if kind not in CLASSES and kind not in resource_types():
-        raise _unknown(text, (*CLASSES, "…"))
+    data_class(name)
     one = one.lower().removesuffix("..")
     if narrowed and not re.fullmatch(f"[0-9a-f]{{1,{ID_DIGITS}}}", one):
         raise Usage(CliCode.NOT_AN_ID, text)

@@ -13,7 +13,7 @@ from typer import Argument, Option
 from xinglin.base import codec
 from xinglin.base.check import Failed, NotFound, NotVerified
 from xinglin.base.ids import Id
-from xinglin.cli import details, names, show
+from xinglin.cli import choices, details, names, show
 from xinglin.cli.call import Call, Output
 from xinglin.cli.codes import CliCode, Interrupted, Partly, Usage
 from xinglin.cli.options import After, As, Limit
@@ -153,6 +153,10 @@ def list_(ctx: typer.Context, as_: As, subject: Annotated[str | None, Option("--
           class_: Annotated[str | None, Option("--class", metavar="CLASS")] = None, limit: Limit = 50,
           after: After = None) -> None:
     call = Call.of(ctx)
+    if class_ is not None:
+        choices.data_class(class_)
+    if after is not None and not names.HEX.issuperset(after):
+        raise Usage(CliCode.NOT_AN_ID, after)
     with call.opened() as home:
         organisation = home.organisation(as_)
         holder = home.holder(organisation)

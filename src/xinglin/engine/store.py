@@ -51,7 +51,7 @@ def _failed(error: Exception) -> Failed:
         raise error
     words = str(error)
     code = next((code for sign, code in _FAILURES if sign in words), EngineCode.STORE_NOT_USABLE)
-    return Failed(code, words)
+    return Failed(code, "" if code is EngineCode.STORE_IN_USE else words)    # whose lock it is, its words do not tell
 
 
 def _options() -> Options:
