@@ -2,14 +2,18 @@
 
 import re
 import secrets
+from pathlib import Path
 
 import pytest
 
+from cli.command import Shell
+from tables.probe import WITH_PROBE
 from worlds import World, key_named, named
 from xinglin.base import codec
 from xinglin.cli.proofs import _told
 from xinglin.client.verify import verify_file
-from xinglin.modules import consent, members, subjects
+from xinglin.kernel.module import Module
+from xinglin.modules import MODULES, consent, members, subjects
 
 LANGS = pytest.mark.parametrize("lang", ["en", "zh"])
 
@@ -54,3 +58,16 @@ def test_a_proof_of_a_consent_says_that_it_does_not_tell_whether_the_member_is_a
     proved, limits = lines[2], lines[lines.index("不能证明：" if lang == "zh" else "It does not prove:"):]
     assert not re.search("live|有效", proved)
     assert any(("suspended" if lang == "en" else "暂停") in line for line in limits)
+
+
+@LANGS
+@pytest.mark.parametrize("modules", [MODULES, WITH_PROBE], ids=["this program's rules", "other rules"])
+def test_a_file_made_under_other_rules_than_this_programs_says_so(
+        modules: tuple[Module, ...], lang: str, tmp_path: Path) -> None:
+    world = World(modules=modules).furnished()
+    file = tmp_path / "receipt"
+    file.write_bytes(codec.encode(world.receipt(world.block(world.transaction(world.grant("mei", "B", "g"))))))
+    done = Shell(tmp_path).run("--lang", lang, "verify", file, "--network", world.network.hex())
+    assert done.code == 0
+    assert (("other rules" if lang == "en" else "规则版本") in done.err) is (modules is WITH_PROBE)
+    assert Shell(tmp_path).json("verify", file, "--network", world.network.hex())["same_rules"] is (modules is MODULES)

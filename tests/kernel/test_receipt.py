@@ -46,6 +46,17 @@ def test_a_receipt_says_who_asked_and_what_came_of_it() -> None:
     assert found.signed_by == ("operator",) and found.network.chain == chain_id(world.manifest)
 
 
+def test_a_block_made_under_other_rules_than_the_manifests_is_of_another_network() -> None:
+    world = World(founders=("A", "B")).furnished()
+    world.ledger.executor.module_set = bytes(32)
+    applied = world.block(world.transaction(world.request("B.doctor", "mei")))
+    for verify, file in ((verify_receipt, world.receipt(applied)),
+                         (verify_state, world.state_proof(applied, access.LOG, named("mei")))):
+        with pytest.raises(NotVerified) as caught:
+            verify(file, world.network, world.modules)  # type: ignore[operator]
+        assert caught.value.code is KernelCode.OTHER_NETWORK
+
+
 def test_a_timer_and_a_refusal_have_receipts_too() -> None:
     world = asked()[0]
     applied = world.block(after_ms=61_000)

@@ -15,7 +15,7 @@ from xinglin.cli.options import Out
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import Lang, words_of
 from xinglin.client import pins
-from xinglin.client.verify import Verdict
+from xinglin.client.verify import Verdict, same_rules
 from xinglin.engine.clock import SystemClock
 from xinglin.kernel.outcome import Envelope
 from xinglin.modules import module_set
@@ -70,12 +70,18 @@ def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
            network: Annotated[str | None, Option("--network", metavar="ID")] = None) -> None:
     call = Call.of(ctx)
     trusted = [names.network(network)] if network else list(pins.read(pins.config_folder()).values())
-    verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, module_set())
+    modules = module_set()
+    verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules)
+    if not same_rules(verdict.network, modules):
+        call.warn("该网络的规则版本与本程序不同；密码学证明成立，但下面的文字可能不符合该网络的含义",
+                  "the network runs other rules than this program; the proof holds, but what is said of it below may not "
+                  "be what it means there")
     if call.output is Output.JSON:
         show.as_json({
             "verified": True, "kind": verdict.kind, "network": verdict.network.id, "chain": verdict.network.chain,
             "simulated": verdict.network.manifest.simulated, "signed_by": list(verdict.signed_by),
-            "single_operator": verdict.single_operator, "time": Time(verdict.time_ms),
+            "single_operator": verdict.single_operator,
+            "same_rules": same_rules(verdict.network, modules), "time": Time(verdict.time_ms),
             "facts": verdict.facts, "events": [decoded.fields(event) for event in verdict.events]})
     else:
         show.lines(call, _told(verdict, "zh"), _told(verdict, "en"))

@@ -56,6 +56,11 @@ class Verdict:
         return len({one.key for one in self.network.manifest.checkpoint_keys if one.name in self.signed_by}) <= 1
 
 
+def same_rules(network: Network, modules: ModuleSet) -> bool:
+    """Whether the network runs the very rules of this program: else its events and codes may mean something else."""
+    return network.manifest.module_set == modules.hash(network.hashes)
+
+
 KINDS: dict[str, Any] = {codec.tag_of(kind): kind for kind in (Receipt, StateProof, Completeness)}
 
 

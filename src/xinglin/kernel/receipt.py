@@ -145,10 +145,14 @@ def verify_in_history(network: Network, checkpoint: note.Checkpoint, found: InHi
         raise NotVerified(KernelCode.NOT_IN_HISTORY, error.detail) from None
 
 
-def read_closing(found: InHistory) -> Closing:
+def read_closing(network: Network, found: InHistory) -> Closing:
+    """Errors  NotVerified NOT_IN_HISTORY; OTHER_NETWORK: the block was made under other rules than the manifest's."""
     closing: Closing = read_file(found.leaf, Closing)
     if closing.kind is not LeafKind.CLOSING:
         raise NotVerified(KernelCode.NOT_IN_HISTORY, "the leaf does not close a block")
+    if closing.module_set != network.manifest.module_set:
+        raise NotVerified(KernelCode.OTHER_NETWORK, "its block was made under other rules than its manifest's",
+                          network=network.id)
     return closing
 
 
@@ -163,7 +167,7 @@ def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSe
     verify_in_history(network, checkpoint, receipt.outcome)
     verify_in_history(network, checkpoint, receipt.closing)
     leaf: Leaf = read_file(receipt.outcome.leaf, Leaf)
-    closing = read_closing(receipt.closing)
+    closing = read_closing(network, receipt.closing)
     if leaf.kind is LeafKind.CLOSING:
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the leaf is not of an outcome")
     if leaf.height != closing.height or receipt.outcome.index >= receipt.closing.index:
@@ -195,7 +199,7 @@ def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet
     network = open_network(proof.manifest, pinned)
     checkpoint, signed_by = open_checkpoint(network, proof.checkpoint)
     verify_in_history(network, checkpoint, proof.closing)
-    closing = read_closing(proof.closing)
+    closing = read_closing(network, proof.closing)
     table = modules.tables.get(proof.table)
     if table is None:
         raise NotVerified(KernelCode.NOT_IN_STATE, "not a table we know")
