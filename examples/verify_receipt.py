@@ -164,7 +164,7 @@ def _in_history(manifest_bytes: bytes, note: bytes, places: tuple[list[Any], ...
                 network: bytes) -> tuple[list[list[Any]], list[str]]:
     """The leaves, and who signed the checkpoint that they stand under."""
     manifest = decode(_within(manifest_bytes, MANIFEST_BYTES))
-    tag, name, suite, _, simulated, _, _, _, _, checkpoint_keys = manifest
+    tag, name, suite, _, simulated, module_set, _, _, _, checkpoint_keys = manifest
     if tag != "xinglin.manifest/1" or suite != "sha-256":
         raise DoesNotHold("not a manifest of a SHA-256 network")
     if tagged("xinglin/network/1", manifest_bytes) != network:
@@ -176,7 +176,10 @@ def _in_history(manifest_bytes: bytes, note: bytes, places: tuple[list[Any], ...
         _inclusion(digest(b"\x00" + _within(leaf, LEAF_BYTES)), index, size, path, root)
     if len(places) == 2 and places[0][1] >= places[1][1]:
         raise DoesNotHold("the closing leaf is not behind the outcome")
-    return [decode(leaf) for leaf, _, _ in places], signed_by
+    leaves = [decode(leaf) for leaf, _, _ in places]
+    if leaves[-1][4] != module_set:
+        raise DoesNotHold("the block was not closed under the rules of the manifest")
+    return leaves, signed_by
 
 
 def _checkpoint(note: bytes, chain: str, keys: dict[str, bytes]) -> tuple[int, bytes, list[str]]:

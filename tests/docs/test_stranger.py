@@ -177,14 +177,15 @@ def test_a_proof_of_absence_says_which_id_is_the_subject(stranger: ModuleType, t
         assert (theirs["subject"], theirs["member"]) == (one, other)
 
 
-def forged(told: Story, leaf: Leaf, *events: object, behind: bool = True) -> bytes:
+def forged(told: Story, leaf: Leaf, *events: object, behind: bool = True, rules: bytes | None = None) -> bytes:
     """What an operator can make with its checkpoint key and nothing else."""
     node = told.home.node
     seed = (told.home.path / "ledger" / "checkpoint.key").read_bytes()
     key, name = SigningKey.from_seed(SignatureSuite.ED25519, seed[:32]), seed[32:].decode()
     data = codec.encode(events)
     leaves = [codec.encode(structs.replace(leaf, events_hash=events_hash(node.hashes, data))), codec.encode(Closing(
-        kind=LeafKind.CLOSING, height=leaf.height, time_ms=node.now_ms(), state_root=bytes(32), module_set=bytes(32)))]
+        kind=LeafKind.CLOSING, height=leaf.height, time_ms=node.now_ms(), state_root=bytes(32),
+        module_set=node.manifest.module_set if rules is None else rules))]
     places = (0, 1) if behind else (1, 0)
     log = tree(node.hashes, leaves if behind else leaves[::-1])
     return codec.encode(Receipt(
@@ -234,6 +235,10 @@ def test_honest_refusals_and_timers_pass_both(stranger: ModuleType, told: Story)
 
 def test_a_closing_leaf_before_its_outcome_is_refused_by_both(stranger: ModuleType, told: Story) -> None:
     assert both_say(stranger, told, forged(told, LEAF, ENVELOPE, GRANTED, behind=False)) == (False, False)
+
+
+def test_a_block_closed_under_other_rules_is_refused_by_both(stranger: ModuleType, told: Story) -> None:
+    assert both_say(stranger, told, forged(told, LEAF, ENVELOPE, GRANTED, rules=bytes(32))) == (False, False)
 
 
 def respelled(data: bytes, change: Callable[[list[Any]], None]) -> bytes:

@@ -74,8 +74,8 @@ def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
     verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules)
     if not same_rules(verdict.network, modules):
         call.warn("该网络的规则版本与本程序不同；密码学证明成立，但下面的文字可能不符合该网络的含义",
-                  "the network runs other rules than this program; the proof holds, but what is said of it below may not "
-                  "be what it means there")
+                  "the network runs other rules than this program; the proof holds, but what is said of it below may "
+                  "not be what it means there")
     if call.output is Output.JSON:
         show.as_json({
             "verified": True, "kind": verdict.kind, "network": verdict.network.id, "chain": verdict.network.chain,
