@@ -18,6 +18,8 @@ from xinglin.witness.codes import WitnessCode
 from xinglin.witness.kept import Witness
 from xinglin.witness.protocol import PATH, Answer
 
+LOOKS_UP_S = 0.05                  # from its socket, to see whether it is to end
+
 
 class WitnessServer(ThreadingHTTPServer):
     """Listens from the moment that it is made. `serve_forever` in one thread, `shutdown` from another."""
@@ -93,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(server: WitnessServer) -> Iterator[WitnessServer]:
     """The server, answering in a thread of its own until the block is left."""
-    thread = threading.Thread(target=server.serve_forever, name="witness", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(LOOKS_UP_S,), name="witness", daemon=True)
     thread.start()
     try:
         yield server
