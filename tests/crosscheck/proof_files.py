@@ -1,0 +1,245 @@
+"""Good files of every kind from a small world in memory, and lies that its operator could sign: always the same."""
+
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from msgspec import ValidationError, msgpack, structs
+
+from mutations import altered, proof_mutants
+from worlds import World, key_named, named
+from xinglin.base import codec, note, sparse
+from xinglin.base.check import NotUnderstood, NotVerified
+from xinglin.base.crypto import SHA256, tagged
+from xinglin.base.history import tree
+from xinglin.base.note import Checkpoint, KeyUse, NoteKey
+from xinglin.base.policy import Policy, read_policy
+from xinglin.client import Completeness
+from xinglin.kernel import receipt_cose
+from xinglin.kernel.executor import Applied
+from xinglin.kernel.genesis import Manifest, chain_id
+from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
+from xinglin.kernel.receipt import InHistory, Receipt, StateProof, origin
+from xinglin.modules import access
+
+OPERATOR = key_named("checkpoint")
+OPERATOR_KEY = NoteKey("operator", KeyUse.LOG, OPERATOR.public)
+SUCCESSOR = key_named("checkpoint of another year")
+SUCCESSOR_KEY = NoteKey("operator", KeyUse.LOG, SUCCESSOR.public)
+WITNESSES = {name: key_named(f"witness {name}") for name in ("a", "b", "c")}
+
+
+class Case(NamedTuple):
+    """A file, the name of the policy to verify it under, if any, and the network that is pinned, if not the usual."""
+
+    file: bytes
+    policy: str | None = None
+    network: bytes | None = None
+
+
+class Recording(World):
+    """Remembers its blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Applied] = []
+        super().__init__()
+
+    def block(self, *raws: bytes, after_ms: int = 1_000) -> Applied:
+        applied = super().block(*raws, after_ms=after_ms)
+        if applied.appended is not None:
+            self.blocks.append(applied)
+        return applied
+
+
+def policy_texts() -> dict[str, str]:
+    lines = [f"witness {name} {NoteKey(f'{name}.example/w', KeyUse.WITNESS, key.public).text()}"
+             for name, key in WITNESSES.items()]
+    witnesses = "".join(f"{line}\n" for line in lines)
+    return {"two-of-three": witnesses + "group all 2 a b c\nquorum all\n",
+            "all": "# everyone\n" + witnesses + "group some any a\tb\ngroup all all some c\nquorum all\n",
+            "nobody": witnesses + "quorum none\n",
+            "successor": f"log {SUCCESSOR_KEY.text()}\n" + witnesses + "group all 2 a b c\nquorum all\n"}
+
+
+class ProofFiles:
+    """`good` by name; `mutants` and `lies` without end."""
+
+    def __init__(self) -> None:
+        self.world = Recording().eventful()
+        self.network = self.world.network
+        self.manifest = codec.encode(self.world.manifest)
+        self.texts = policy_texts()
+        self.policies: dict[str, Policy] = {name: read_policy(text.encode()) for name, text in self.texts.items()}
+        self.leaves = [leaf for block in self.world.blocks
+                       for leaf in (*[outcome.leaf for outcome in block.outcomes], block.closing)]
+        self.log = tree(SHA256, self.leaves)
+        self.good = dict(self._good())
+        self.seeds = [case.file for case in self.good.values()]
+
+    # -- good ones
+
+    def _good(self) -> Iterator[tuple[str, Case]]:
+        world = self.world
+        for at, block in enumerate(world.blocks):
+            receipt = world.receipt(block, len(block.outcomes) - 1)
+            yield f"receipt {at}", Case(codec.encode(receipt))
+            yield f"cose {at}", Case(receipt_cose.write(receipt, OPERATOR_KEY, OPERATOR.sign))
+        last = world.blocks[-1]
+        for name, table in world.modules.tables.items():
+            keys = [at[len(table.store_prefix):] for at in world.ledger.rows if at.startswith(table.store_prefix)]
+            if keys:
+                yield f"row of {name}", Case(codec.encode(self.proof(last, name, min(keys))))
+            for number in range(4):
+                key = random.Random(f"{name} {number}").randbytes(table.width)
+                if key not in keys:
+                    yield f"absence in {name} {number}", Case(codec.encode(self.proof(last, name, key)))
+        for subject in ("mei", "zhao"):
+            yield f"completeness of {subject}", Case(codec.encode(Completeness(
+                entries=self.entries(named(subject)), log=self.proof(last, "access/log", named(subject)))))
+        yield from self._cosigned(last)
+
+    def proof(self, applied: Applied, table: str, key: bytes) -> StateProof:
+        found = self.world.modules.tables[table]
+        return self.world.state_proof(applied, found, *found.decode_key(key))
+
+    def entries(self, subject: bytes) -> tuple[bytes, ...]:
+        return tuple([codec.encode(event) for result in self.world.history for event in result.events
+                      if isinstance(event, access.Entry) and event.subject == subject])
+
+    def _cosigned(self, last: Applied) -> Iterator[tuple[str, Case]]:
+        """A receipt of the first block, and what the newest checkpoint makes of it, by whoever signed that."""
+        old = self.world.receipt(self.world.blocks[0], 0)
+        yield "not cosigned", Case(codec.encode(old), "two-of-three")
+        for signer, key in (("operator", OPERATOR), ("successor", SUCCESSOR)):
+            for names in ("", "a", "ab", "bc", "ac", "abc"):
+                upgraded = self.upgraded(old, self.note(key) + b"".join(self.cosigned(name) for name in names))
+                for policy in (None, *self.texts):
+                    yield f"{signer} {names} {policy}", Case(codec.encode(upgraded), policy)
+        proof = structs.replace(self.proof(last, "consent/grants", named("mei") + named("B")),
+                                checkpoint=self.note(OPERATOR) + self.cosigned("a") + self.cosigned("c"))
+        for policy in self.texts:
+            yield f"cosigned row {policy}", Case(codec.encode(proof), policy)
+        for name, key in (("operator", OPERATOR), ("successor", SUCCESSOR)):
+            signed_by = OPERATOR_KEY._replace(key=key.public)
+            for policy in (None, *self.texts):
+                yield f"cose by {name} {policy}", Case(receipt_cose.write(old, signed_by, key.sign), policy)
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(origin(chain_id(self.world.manifest)), self.log.size, self.log.root)
+
+    def note(self, key: Any) -> bytes:
+        return note.sign(self.checkpoint(), "operator", key)
+
+    def cosigned(self, name: str) -> bytes:
+        return note.cosign(self.checkpoint(), f"{name}.example/w", WITNESSES[name], 1_700_000_000 + ord(name))
+
+    def upgraded(self, old: Receipt, checkpoint: bytes) -> Receipt:
+        """The same leaves under the newest tree."""
+        outcome, closing = [structs.replace(place, path=tuple(self.log.path(place.index)))
+                            for place in (old.outcome, old.closing)]
+        return structs.replace(old, checkpoint=checkpoint, outcome=outcome, closing=closing)
+
+    # -- bad ones
+
+    def mutants(self, first: int, count: int) -> Iterator[Case]:
+        cases = list(self.good.values())
+        for number, data in enumerate(proof_mutants(self.seeds, first, count), start=first):
+            chance = random.Random(f"policy {number}")
+            yield Case(data, chance.choice([None, None, chance.choice(cases).policy]))
+
+    def lies(self, first: int, count: int) -> Iterator[Case]:
+        """Files whose signatures and paths all hold, over content that the operator made up."""
+        for number in range(first, first + count):
+            chance = random.Random(f"lie {number}")
+            make = (self._lying_receipt, self._lying_receipt, self._lying_row, self._lying_list, self._odd_network)
+            yield make[number % len(make)](chance)
+
+    def _lying_receipt(self, chance: random.Random) -> Case:
+        block = chance.choice(self.world.blocks)
+        outcome = chance.choice(block.outcomes)
+        events, leaf, closing = outcome.events, outcome.leaf, block.closing
+        match chance.randrange(4):
+            case 0 | 1:
+                events = changed(chance, events)
+            case 2:
+                leaf = changed(chance, leaf)
+            case 3:
+                closing = changed(chance, closing)
+        leaf = self._telling(leaf, events)
+        leaves = [leaf, closing] if chance.random() < 0.9 else [closing, leaf]
+        log = tree(SHA256, leaves)
+        places = [InHistory(leaf=one, index=leaves.index(one), path=tuple(log.path(leaves.index(one))))
+                  for one in (leaf, closing)]
+        receipt = Receipt(manifest=self.manifest, checkpoint=self._signed(2, log.root), outcome=places[0],
+                          closing=places[1], events=events)
+        if chance.random() < 0.4:
+            return Case(receipt_cose.write(receipt, OPERATOR_KEY, OPERATOR.sign))
+        return Case(codec.encode(receipt))
+
+    def _odd_network(self, chance: random.Random) -> Case:
+        """Pinned by someone who trusts this very manifest: is it one?"""
+        manifest = changed(chance, self.manifest)
+        network = tagged(SHA256, "xinglin/network/1", manifest)
+        receipt = self.world.receipt(self.world.blocks[0], 0)
+        try:
+            chain = chain_id(codec.decode(manifest, Manifest))
+        except (NotUnderstood, NotVerified):
+            chain = "none"
+        said = note.read_checkpoint(receipt.checkpoint)._replace(origin=origin(chain))
+        return Case(codec.encode(structs.replace(receipt, manifest=manifest, checkpoint=note.sign(
+            said, "operator", OPERATOR))), network=network)
+
+    def _telling(self, leaf: bytes, events: bytes) -> bytes:
+        """The leaf with the hash of these events, if it is one."""
+        try:
+            read = msgpack.decode(leaf, type=Leaf)
+        except ValidationError:
+            return leaf
+        return codec.encode(structs.replace(read, events_hash=events_hash(SHA256, events)))
+
+    def _lying_row(self, chance: random.Random) -> Case:
+        name = chance.choice(list(self.world.modules.tables))
+        table = self.world.modules.tables[name]
+        keys = [at for at in self.world.ledger.rows if at.startswith(table.store_prefix)]
+        at = chance.choice(keys) if keys else table.store_prefix + bytes(table.width)
+        row = self.world.ledger.rows.get(at, b"\x90")
+        if chance.random() < 0.9:
+            row = changed(chance, row)
+        return Case(codec.encode(self._state_of(chance, name, at[len(table.store_prefix):], row)))
+
+    def _lying_list(self, chance: random.Random) -> Case:
+        subject = named("mei")
+        entries = [*self.entries(subject)]
+        at = chance.randrange(len(entries))
+        entries[at] = changed(chance, entries[at])
+        if chance.random() < 0.2:
+            entries = entries[:at] + entries[at + 1:]
+        running = bytes(32)
+        for one in entries:
+            event = tagged(SHA256, "xinglin/event/1", one)
+            running = tagged(SHA256, "xinglin/access-log/1", running, event)
+        row = codec.encode(access.LogRow(count=len(entries), running=running))
+        log = self._state_of(chance, "access/log", subject, row)
+        return Case(codec.encode(Completeness(entries=tuple(entries), log=log)))
+
+    def _state_of(self, chance: random.Random, table: str, key: bytes, row: bytes) -> StateProof:
+        """A state of this one row."""
+        path = sparse.path_of(SHA256, table, key)
+        root = sparse.leaf_hash(SHA256, path, SHA256.digest(row))
+        time_ms = chance.choice((0, 1, 2**63 - 1, 10**12))
+        closing = codec.encode(Closing(kind=LeafKind.CLOSING, height=1, time_ms=time_ms, state_root=root,
+                                       module_set=bytes(32)))
+        log = tree(SHA256, [closing])
+        return StateProof(manifest=self.manifest, checkpoint=self._signed(1, log.root), table=table, key=key, row=row,
+                          closing=InHistory(leaf=closing, index=0, path=()),
+                          proof=sparse.StateProof(siblings=(), other=None))
+
+    def _signed(self, size: int, root: bytes) -> bytes:
+        return note.sign(Checkpoint(origin(chain_id(self.world.manifest)), size, root), "operator", OPERATOR)
+
+
+def changed(chance: random.Random, data: bytes) -> bytes:
+    return msgpack.encode(altered(chance, msgpack.decode(data)))
+
+
+__all__ = ["Case", "ProofFiles"]
