@@ -74,11 +74,11 @@ def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out:
             file = home.node.cose_receipt_at(*place)
         else:
             file = home.node.receipt_at(*place) if said is None else home.node.cosigned_receipt_at(*place, said)
-        envelope = verify_file(file, home.network, home.node.modules, said or home.node.policy)
-        if not envelope.facts.get("tx", "").startswith(digits):
+        verdict = verify_file(file, home.network, home.node.modules, said or home.node.policy)
+        if not verdict.facts.get("tx", "").startswith(digits):
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)
         files.write(out, file, over=call.yes)
-        call.hand_on(home.network, out)
+        call.hand_on(home.network, out, policy)
 
 
 def _outcome(code: int, lang: Lang) -> str:

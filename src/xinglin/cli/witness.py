@@ -1,5 +1,6 @@
 """`xinglin witness`: watch that logs only grow, and cosign what they show."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +38,7 @@ def witness(ctx: typer.Context, folder: Annotated[Path, Option("--dir", metavar=
         server = WitnessServer(kept, host, port)
         try:
             _told(call, kept, f"http://{host}:{server.port}")
+            sys.stdout.flush()         # whoever started it waits for the address
             server.serve_forever()
         finally:
             server.server_close()
