@@ -8,10 +8,10 @@ from msgspec import ValidationError, msgpack, structs
 
 from mutations import altered, proof_mutants
 from worlds import World, key_named, named
-from xinglin.base import codec, note, sparse
-from xinglin.base.check import NotUnderstood, NotVerified
+from xinglin.base import cbor, codec, note, sparse
+from xinglin.base.check import NotUnderstood, NotVerified, ProofInvalid
 from xinglin.base.crypto import SHA256, tagged
-from xinglin.base.history import tree
+from xinglin.base.history import inclusion_root, leaf_hash, tree
 from xinglin.base.note import Checkpoint, KeyUse, NoteKey
 from xinglin.base.policy import Policy, read_policy
 from xinglin.client import Completeness
@@ -140,6 +140,82 @@ class ProofFiles:
         return structs.replace(old, checkpoint=checkpoint, outcome=outcome, closing=closing)
 
     # -- bad ones
+
+    def crooked(self) -> dict[str, Case]:
+        """Each holds but for one rule, which neither chance nor a bit would find."""
+        old = self.world.receipt(self.world.blocks[0], 0)
+        cosigned = self.note(OPERATOR) + self.cosigned("a") + self.cosigned("b")
+        late = note.cosign(self.checkpoint(), "b.example/w", WITNESSES["b"], 2**63)
+        once_more = self.note(OPERATOR).partition(b"\n\n")[2]
+        notes = {"a signature twice": cosigned + once_more,
+                 "a cosignature twice": cosigned + self.cosigned("b"),
+                 "a cosignature after the end of time": self.note(OPERATOR) + self.cosigned("a") + late,
+                 "a cosignature of another's name": self.note(OPERATOR) + self.cosigned("a") + note.cosign(
+                     self.checkpoint(), "b.example/w", WITNESSES["c"], 1)}
+        found = {name: Case(codec.encode(self.upgraded(old, said)), "two-of-three") for name, said in notes.items()}
+        found |= {f"a size of {size}": Case(codec.encode(structs.replace(old, checkpoint=self._of_size(old, size))))
+                  for size in ("02", "9223372036854775808", "18446744073709551618", "-2", "2.0", "")}
+        return found | self._crooked_rows() | self._crooked_cose(old)
+
+    def _of_size(self, receipt: Receipt, size: str) -> bytes:
+        said = note.read_checkpoint(receipt.checkpoint)
+        text = said.text().replace(f"\n{said.size}\n".encode(), f"\n{size}\n".encode())
+        line = note._line(OPERATOR_KEY, OPERATOR.sign(text))
+        return text + b"\n" + line
+
+    def _crooked_rows(self) -> dict[str, Case]:
+        last = self.world.blocks[-1]
+        there = self.proof(last, "consent/grants", named("mei") + named("B"))
+        assert there.row is not None
+        path = sparse.path_of(SHA256, there.table, there.key)
+        itself, siblings = (path, SHA256.digest(there.row)), there.proof.siblings
+        other = next(case for case in (self.proof(last, "consent/grants", bytes((number,)) * 32)
+                                       for number in range(256)) if case.proof.other is not None)
+        assert other.proof.other is not None
+        off = bytes((other.proof.other[0][0] ^ 0x80,)) + other.proof.other[0][1:]
+
+        def case(of: StateProof, **changes: Any) -> Case:
+            proof = structs.replace(of.proof, **{name: changes.pop(name) for name in ("siblings", "other")
+                                                 if name in changes})
+            return Case(codec.encode(structs.replace(of, proof=proof, **changes)))
+        return {"a row that is absent because it is there": case(there, row=None, other=itself),
+                "a row that is simply left out": case(there, row=None),
+                "a presence that names a leaf": case(there, other=itself),
+                "a presence that names another": case(there, other=other.proof.other),
+                "a last sibling that is empty": case(there, siblings=(*siblings, bytes(32))),
+                "a sibling too few": case(there, siblings=siblings[:-1]),
+                "an absence off the path": case(other, other=(off, other.proof.other[1])),
+                "an absence without the leaf": case(other, other=None),
+                "an empty row": case(other, row=b"")}
+
+    def _crooked_cose(self, old: Receipt) -> dict[str, Case]:
+        """A path leads to the same root from the same place of a tree of another size."""
+        old = self.world.receipt(self.world.blocks[2], 0)
+        size, good = note.read_checkpoint(old.checkpoint).size, receipt_cose.write(old, OPERATOR_KEY, OPERATOR.sign)
+        found = {}
+        for name, place in (("outcome", old.outcome), ("closing", old.closing)):
+            path = cbor.array(*[cbor.string(step) for step in place.path])
+            proof = cbor.string(cbor.array(cbor.integer(size), cbor.integer(place.index), path))
+            for at in range(1, 24):
+                for index in range(at):
+                    moved = cbor.string(cbor.array(cbor.integer(at), cbor.integer(index), path))
+                    if moved != proof and len(moved) == len(proof) and self._leads(place, index, at):
+                        found[f"a {name} at {index} of {at}"] = Case(good.replace(proof, moved))
+        assert good.count(proof) == 1 and found
+        return found
+
+    def _leads(self, place: InHistory, index: int, size: int) -> bool:
+        try:
+            root = inclusion_root(SHA256, leaf_hash(SHA256, place.leaf), index, size, place.path)
+            own = inclusion_root(SHA256, leaf_hash(SHA256, place.leaf), place.index, self._size_of(place), place.path)
+        except ProofInvalid:
+            return False
+        return root == own
+
+    def _size_of(self, place: InHistory) -> int:
+        """Of the tree that ends with the block of this place."""
+        return next(block.appended.size for block in self.world.blocks
+                    if block.appended is not None and block.appended.size > place.index)
 
     def mutants(self, first: int, count: int) -> Iterator[Case]:
         cases = list(self.good.values())

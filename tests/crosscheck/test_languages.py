@@ -57,6 +57,14 @@ def test_every_good_file_is_read_alike(language: Language, files: ProofFiles, tm
     assert disagreements(language, files, tmp_path, cases) == []
 
 
+def test_what_breaks_one_rule_alone_is_refused_by_all(language: Language, files: ProofFiles, tmp_path: Path) -> None:
+    crooked = files.crooked()
+    cases = write(tmp_path, files, crooked.values())
+    theirs = language.judge(tmp_path)
+    for name, case, said in zip(crooked, cases, theirs, strict=True):
+        assert ours(files, case) is None and "refused" in said, name
+
+
 def test_mutants_are_refused_alike(language: Language, files: ProofFiles, tmp_path: Path) -> None:
     cases = write(tmp_path, files, files.mutants(0, MUTANTS))
     assert disagreements(language, files, tmp_path, cases) == []
