@@ -155,7 +155,18 @@ class ProofFiles:
         found = {name: Case(codec.encode(self.upgraded(old, said)), "two-of-three") for name, said in notes.items()}
         found |= {f"a size of {size}": Case(codec.encode(structs.replace(old, checkpoint=self._of_size(old, size))))
                   for size in ("02", "9223372036854775808", "18446744073709551618", "-2", "2.0", "")}
+        found["a history of 2^63 leaves"] = Case(codec.encode(self._long_history(old, 2**63)))
         return found | self._crooked_rows() | self._crooked_cose(old)
+
+    def _long_history(self, receipt: Receipt, size: int) -> Receipt:
+        """Its last two leaves; what stands before them are any 62 hashes."""
+        leaves = [receipt.outcome.leaf, receipt.closing.leaf]
+        hashed = [leaf_hash(SHA256, leaf) for leaf in leaves]
+        before = tuple([SHA256.digest(b"%d" % at) for at in range(62)])
+        places = [InHistory(leaf=leaf, index=size - 2 + at, path=(hashed[1 - at], *before))
+                  for at, leaf in enumerate(leaves)]
+        root = inclusion_root(SHA256, hashed[1], size - 1, size, places[1].path)
+        return structs.replace(receipt, outcome=places[0], closing=places[1], checkpoint=self._signed(size, root))
 
     def _of_size(self, receipt: Receipt, size: str) -> bytes:
         said = note.read_checkpoint(receipt.checkpoint)
@@ -186,7 +197,17 @@ class ProofFiles:
                 "a sibling too few": case(there, siblings=siblings[:-1]),
                 "an absence off the path": case(other, other=(off, other.proof.other[1])),
                 "an absence without the leaf": case(other, other=None),
-                "an empty row": case(other, row=b"")}
+                "an empty row": case(other, row=b""),
+                "a leaf that stands lower than it must": Case(codec.encode(self._low_leaf(there)))}
+
+    def _low_leaf(self, of: StateProof) -> StateProof:
+        """The state's only leaf, below a node whose other side is empty: an operator can sign such a root."""
+        assert of.row is not None
+        path = sparse.path_of(SHA256, of.table, of.key)
+        leaf = sparse.leaf_hash(SHA256, path, SHA256.digest(of.row))
+        pair = (bytes(32), leaf) if path[0] & 0x80 else (leaf, bytes(32))
+        made = self._state_at(of.table, of.key, of.row, 10**12, sparse.node_hash(SHA256, *pair))
+        return structs.replace(made, proof=sparse.StateProof(siblings=(bytes(32),), other=None))
 
     def _crooked_cose(self, old: Receipt) -> dict[str, Case]:
         """A path leads to the same root from the same place of a tree of another size."""
@@ -197,6 +218,9 @@ class ProofFiles:
             path = cbor.array(*[cbor.string(step) for step in place.path])
             proof = cbor.string(cbor.array(cbor.integer(size), cbor.integer(place.index), path))
             for at in range(1, 24):
+                resized = cbor.string(cbor.array(cbor.integer(at), cbor.integer(place.index), path))
+                if at != size and len(resized) == len(proof):
+                    found[f"a {name} that says {at}"] = Case(good.replace(proof, resized))
                 for index in range(at):
                     moved = cbor.string(cbor.array(cbor.integer(at), cbor.integer(index), path))
                     if moved != proof and len(moved) == len(proof) and self._leads(place, index, at):
@@ -302,7 +326,9 @@ class ProofFiles:
         """A state of this one row."""
         path = sparse.path_of(SHA256, table, key)
         root = sparse.leaf_hash(SHA256, path, SHA256.digest(row))
-        time_ms = chance.choice((0, 1, 2**63 - 1, 10**12))
+        return self._state_at(table, key, row, chance.choice((0, 1, 2**63 - 1, 10**12)), root)
+
+    def _state_at(self, table: str, key: bytes, row: bytes, time_ms: int, root: bytes) -> StateProof:
         closing = codec.encode(Closing(kind=LeafKind.CLOSING, height=1, time_ms=time_ms, state_root=root,
                                        module_set=bytes(32)))
         log = tree(SHA256, [closing])
