@@ -1,24 +1,30 @@
 #!/usr/bin/env python3
-"""The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md, docs/cli.zh.md.
+"""The generated pages: docs/modules/*.md, docs/errors.md, docs/cli.md, docs/cli.zh.md; crosscheck/schema.json.
 
 `./dev.py docs` writes them. They say what the code says, with its own words and lines, so a page cannot be
 wrong for long: a test compares each with the committed one.
 """
 
 import inspect
+import json
 import re
 import sys
 import tomllib
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin
+
+from msgspec import inspect as types
 
 from xinglin import modules
 from xinglin.base import codec
 from xinglin.cli import help, parser
 from xinglin.cli.words import Lang
+from xinglin.client.verify import KINDS
+from xinglin.kernel.genesis import Manifest
 from xinglin.kernel.module import Code, Inner, Module
+from xinglin.kernel.outcome import Closing, Leaf
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -32,6 +38,7 @@ def pages() -> dict[Path, str]:
     made[DOCS / "errors.md"] = errors_page()
     made[DOCS / "cli.md"] = cli_page("en")
     made[DOCS / "cli.zh.md"] = cli_page("zh")
+    made[ROOT / "crosscheck" / "schema.json"] = schema()
     return made
 
 
@@ -176,6 +183,74 @@ def parameter(found: Any, lang: Lang) -> str:
     name = found.metavar or found.name.upper() if argument else " / ".join((*found.opts, *found.secondary_opts))
     needed = {"en": " (required)", "zh": "（必填）"}[lang] if found.required else ""
     return f"- `{name}`{needed} {found.help}".rstrip() + "\n"
+
+
+# -- crosscheck/schema.json
+
+
+def schema() -> str:
+    """What the second-language verifiers need to know of our types, so that they are strict where ours are.
+
+    A number is written as text, since JSON readers lose those over 2**53.
+    """
+    structs: dict[str, Any] = {}
+    module_set = modules.module_set()
+    found = {
+        "files": {tag: form_of(kind, structs) for tag, kind in KINDS.items()},
+        "manifest": form_of(Manifest, structs), "leaf": form_of(Leaf, structs), "closing": form_of(Closing, structs),
+        "events": form_of(module_set.events_type, structs), "entry": form_of(modules.access.Entry, structs),
+        "tables": {name: {"width": table.width, "row": form_of(table.value, structs)}
+                   for name, table in sorted(module_set.tables.items())},
+    }
+    return schema_text(found | {"structs": structs})
+
+
+def schema_text(found: dict[str, Any]) -> str:
+    """A line for each named thing."""
+    lines = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            inner = ",\n".join(f"  {json.dumps(name)}: {json.dumps(one)}" for name, one in sorted(value.items()))
+            lines.append(f" {json.dumps(key)}: {{\n{inner}}}")
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(lines) + "}\n"
+
+
+def form_of(type_: Any, structs: dict[str, Any]) -> list[Any]:
+    return form_said(types.type_info(type_), structs)
+
+
+def form_said(info: types.Type, structs: dict[str, Any]) -> list[Any]:
+    match info:
+        case types.IntType(ge=low, le=high):
+            return ["int", str(low), str(high)]
+        case types.BytesType(min_length=low, max_length=high):
+            return ["bytes", low or 0, high]
+        case types.StrType(min_length=low, max_length=high, pattern=pattern):
+            return ["text", low or 0, high, pattern or ""]
+        case types.BoolType():
+            return ["bool"]
+        case types.NoneType():
+            return ["nil"]
+        case types.EnumType(cls=cls):
+            return ["enum", [str(one.value) for one in cls]]
+        case types.TupleType(item_types=parts):
+            return ["tuple", [form_said(part, structs) for part in parts]]
+        case types.VarTupleType(item_type=item, min_length=low, max_length=high):
+            return ["list", low or 0, high, form_said(item, structs)]
+        case types.UnionType(types=parts):
+            return ["union", [form_said(part, structs) for part in parts]]
+        case types.StructType(cls=cls, fields=fields):
+            struct = get_origin(cls) or cls
+            name = f"{struct.__module__.removeprefix('xinglin.')}.{struct.__name__}"
+            if name not in structs:
+                tag = struct.__struct_config__.tag
+                structs[name] = {}                # its place, while its fields are looked at
+                structs[name] = {"tag": None if tag is None else codec.tag_of(struct),
+                                 "fields": [[field.name, form_said(field.type, structs)] for field in fields]}
+            return ["struct", name]
+    raise TypeError(f"not in a file: {info}")
 
 
 def main() -> None:

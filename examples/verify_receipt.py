@@ -205,7 +205,7 @@ def _checkpoint(note: bytes, chain: str, keys: dict[str, bytes]) -> tuple[int, b
         signed_by.append(name)
     origin, size, root, rest = text.decode().split("\n")
     exact = f"{origin}\n{int(size)}\n{base64.b64encode(base64.b64decode(root)).decode()}\n"
-    if not signed_by or origin != f"xinglin/{chain}" or rest or exact.encode() != text:
+    if not signed_by or origin != f"xinglin/{chain}" or rest or exact.encode() != text or int(size) >= 1 << 63:
         raise DoesNotHold("the checkpoint is not this network's")
     return int(size), base64.b64decode(root), signed_by
 

@@ -24,6 +24,7 @@ from xinglin.base.check import Code, Failed, NotFound, NotUnderstood, require
 from xinglin.base.crypto import HASH_SUITES, HashSuite, SignatureSuite, SigningKey
 from xinglin.base.ids import AccountId, MemberId, NetworkId
 from xinglin.base.limits import ANSWER_MS, CARD_NAME_CHARS_MAX, PAGE_PARTS
+from xinglin.base.note import NoteKey
 from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
 from xinglin.engine.codes import EngineCode
@@ -98,7 +99,7 @@ class Home:
         self.path = path
         self.node = node
         self.network: NetworkId = node.network
-        self.client = Client(LocalTransport(node), node.modules, node.network)
+        self.client = Client(LocalTransport(node), node.modules, node.network, node.policy)
         self._holders: dict[MemberId, Holder] = {}
 
     # -- founding and opening
@@ -148,6 +149,12 @@ class Home:
         for holder in self._holders.values():
             holder.close()
         self.node.close()
+
+    def change_checkpoint_key(self) -> NoteKey:
+        """A new key for the checkpoints. Errors  Failed DISK_FULL, STORE_NOT_USABLE."""
+        key = self.node.change_checkpoint_key(secrets.token_bytes(32))
+        self.client.policy = self.node.policy
+        return key
 
     # -- who is here
 

@@ -1,34 +1,46 @@
 """The ledger's side of one organisation: order, query, prove, subscribe. Contains no rule.
 
-A home holds `store/` (RocksDB and the tree's snapshot), `acknowledged`, `clock` when time is simulated, and
-`checkpoint.key`. Everything that reads state runs between blocks, on the executing thread, and sees only
-what is durable.
+A home holds `store/` (RocksDB and the tree's snapshot), `acknowledged`, `clock` when time is simulated,
+`checkpoint.key`, and `successors` once that was changed. Everything that reads state runs between blocks, on the
+executing thread, and sees only what is durable.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from xinglin.base import codec
-from xinglin.base.check import BaseCode, Code, Failed, NotFound, invariant, require
-from xinglin.base.crypto import SignatureSuite, SigningKey
-from xinglin.base.history import inclusion_path
+from xinglin.base import codec, note
+from xinglin.base.check import BaseCode, Code, Failed, NotFound, NotVerified, invariant, require
+from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
+from xinglin.base.history import consistency_path, inclusion_path
 from xinglin.base.ids import TxId
-from xinglin.engine import durable
+from xinglin.base.limits import PUBLISHED_LOOKED_AT_MAX
+from xinglin.base.note import KeyUse, NoteKey
+from xinglin.base.policy import Policy, read_policy
+from xinglin.engine import durable, published
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
+from xinglin.engine.published import PublishedRow
+from xinglin.engine.tiles import Tile, tiles_of
+from xinglin.kernel import receipt_cose
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
-from xinglin.kernel.receipt import InHistory, Receipt, StateProof
+from xinglin.kernel.receipt import InHistory, Receipt, StateProof, open_checkpoint, open_network
 from xinglin.kernel.state import Reading
+from xinglin.witness.asking import Asked, ask_all
 
 T = TypeVar("T")
+
+SUCCESSORS = "successors"          # of the manifest's checkpoint keys: a file of log lines, as in a policy
+TILES_AT_ONCE = 64                 # between two blocks: half a megabyte
+SIZES_LOOKED_AT = 100              # of the newest published checkpoints, for what a witness cosigned last
 
 
 class NodeCode(Code):
@@ -37,6 +49,7 @@ class NodeCode(Code):
     TABLE_NOT_FOUND = 8202
     NO_BLOCK_YET = 8203
     CHECKPOINT_KEY_NOT_USABLE = 8204
+    NOT_COSIGNED_YET = 8234
 
 
 class Found(NamedTuple):
@@ -52,7 +65,8 @@ class Found(NamedTuple):
 class Node:
     """One ledger, open. `close` it; use `order` from threads and `order_async` from a loop."""
 
-    def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey):
+    def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey,
+                 log_keys: tuple[NoteKey, ...]):
         self.home = home
         self.manifest: Manifest = ledger.manifest
         self.manifest_bytes = codec.encode(ledger.manifest)
@@ -61,6 +75,8 @@ class Node:
         self.modules: ModuleSet = ledger.modules
         self.chain = chain_id(ledger.manifest)
         self.clock = clock
+        self.log_keys = log_keys               # all that ever signed here: the manifest's and their successors
+        self._key_name, self._key = checkpoint_name, checkpoint_key
         self._listeners: list[Callable[[Applied], None]] = []
         self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
 
@@ -75,7 +91,7 @@ class Node:
         """
         if (home / "acknowledged").exists():     # left of a ledger whose store is gone: say so, do not hide it
             raise Failed(EngineCode.HOME_NOT_EMPTY)
-        _checkpoint_key(manifest, checkpoint_seed + checkpoint_name.encode())
+        _checkpoint_key(_log_keys(home, manifest), checkpoint_seed + checkpoint_name.encode())
         Ledger.create(home / "store", manifest, modules,
                       before=lambda: durable.write(home / "checkpoint.key", checkpoint_seed + checkpoint_name.encode())
                       ).close()
@@ -93,7 +109,8 @@ class Node:
                 secret = (home / "checkpoint.key").read_bytes()
             except OSError as error:
                 raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, error.strerror or "") from None
-            return cls(home, ledger, clock, *_checkpoint_key(ledger.manifest, secret))
+            log_keys = _log_keys(home, ledger.manifest)
+            return cls(home, ledger, clock, *_checkpoint_key(log_keys, secret), log_keys)
         except BaseException:
             ledger.store.close()
             raise
@@ -217,24 +234,124 @@ class Node:
     def receipt_at(self, height: int, index: int) -> bytes:
         """Errors  NotFound TX_NOT_FOUND when no outcome stands there."""
         def build(ledger: Ledger) -> bytes:
-            if not 0 < height <= ledger.height or not 0 <= index < len(ledger.block(height).leaves):
-                raise NotFound(NodeCode.TX_NOT_FOUND)
+            self._require_there(ledger, height, index)
             return self._receipt(ledger, height, index)
         return self.ask(build)
 
-    def _receipt(self, ledger: Ledger, height: int, index: int) -> bytes:
-        block = ledger.block(height)
-        return codec.encode(Receipt(
-            manifest=self.manifest_bytes, checkpoint=block.checkpoint, events=block.events[index],
-            outcome=self._in_history(ledger, block, index),
-            closing=self._in_history(ledger, block, len(block.leaves))))
+    def _require_there(self, ledger: Ledger, height: int, index: int) -> None:
+        if not 0 < height <= ledger.height or not 0 <= index < len(ledger.block(height).leaves):
+            raise NotFound(NodeCode.TX_NOT_FOUND)
 
-    def _in_history(self, ledger: Ledger, block: BlockRow, index: int) -> InHistory:
-        """A leaf of a block, the closing one being the last, under the block's own checkpoint."""
-        leaves = [*block.leaves, block.closing]
+    def _receipt(self, ledger: Ledger, height: int, index: int, checkpoint: bytes | None = None) -> bytes:
+        """Under the block's own checkpoint, or a later one."""
+        block = ledger.block(height)
+        size = block.first + len(block.leaves) + 1 if checkpoint is None else note.read_checkpoint(checkpoint).size
+        return codec.encode(Receipt(
+            manifest=self.manifest_bytes, checkpoint=checkpoint or block.checkpoint, events=block.events[index],
+            outcome=self._in_history(ledger, block, index, size),
+            closing=self._in_history(ledger, block, len(block.leaves), size)))
+
+    def _in_history(self, ledger: Ledger, block: BlockRow, index: int, size: int) -> InHistory:
+        """A leaf of a block, the closing one being the last, in the tree of this size."""
         at = block.first + index
-        path = inclusion_path(self.hashes, ledger.history.node, at, block.first + len(leaves))
-        return InHistory(leaf=leaves[index], index=at, path=tuple(path))
+        path = inclusion_path(self.hashes, ledger.history.node, at, size)
+        return InHistory(leaf=[*block.leaves, block.closing][index], index=at, path=tuple(path))
+
+    # -- publishing
+
+    @property
+    def policy(self) -> Policy:
+        """By which this node's own clients verify: whoever has signed here, and no witnesses."""
+        return Policy(logs=self.log_keys)
+
+    @property
+    def checkpoint_key(self) -> NoteKey:
+        return NoteKey(self._key_name, KeyUse.LOG, self._key.public)
+
+    def change_checkpoint_key(self, seed: bytes) -> NoteKey:
+        """Sign with a new key from the next block on. Whoever verifies, and every witness, has to be told of it: the
+        manifest keeps naming the first one.
+
+        Errors  Failed DISK_FULL, STORE_NOT_USABLE.
+        """
+        key = SigningKey.from_seed(SignatureSuite.ED25519, seed)
+        named = NoteKey(self._key_name, KeyUse.LOG, key.public)
+        successors = [*self.log_keys[len(self.manifest.checkpoint_keys):], named]
+        text = "".join(f"log {one.text()}\n" for one in successors) + "quorum none\n"
+        durable.write(self.home / SUCCESSORS, text.encode())
+        durable.write(self.home / "checkpoint.key", seed + self._key_name.encode())
+        self.log_keys = (*self.log_keys, named)
+        self._key = key
+        self.ask(lambda _: self.engine.sign_with(key))
+        return named
+
+    def publish(self, policy: Policy) -> tuple[PublishedRow, list[Asked]]:
+        """Publish the tip's checkpoint, unless one was less than a second ago, and have it cosigned.
+
+        The witnesses with an address in `policy` are asked by the calling thread; the ledger goes on meanwhile.
+        Errors  NotFound NOTHING_TO_PUBLISH.
+        """
+        row = self.ask(lambda ledger: published.publish(ledger, self.clock.now_ms()))
+        size = row.checkpoint.size
+        sizes = self.ask(lambda ledger: _cosigned_sizes(ledger, policy))
+
+        def prove(old: int) -> list[bytes]:
+            return self.ask(lambda ledger: consistency_path(self.hashes, ledger.history.node, old, size))
+        asked = ask_all(policy.witnesses, row.note, lambda one: sizes.get(one.key, 0), prove)
+        lines = b"".join(one.line for one in asked)
+        if lines:
+            row = self.ask(lambda ledger: published.add_cosignatures(ledger, row, lines))
+        return row, asked
+
+    def cosigned_receipt_at(self, height: int, index: int, policy: Policy) -> bytes:
+        """The receipt under the newest published checkpoint that satisfies `policy`: an old outcome with new signers.
+
+        Errors  NotFound TX_NOT_FOUND, NOT_COSIGNED_YET.
+        """
+        def build(ledger: Ledger) -> bytes:
+            self._require_there(ledger, height, index)
+            for row in published.newest_first(ledger, PUBLISHED_LOOKED_AT_MAX):
+                if row.height < height:
+                    break
+                if self._passes(row, policy):
+                    return self._receipt(ledger, height, index, row.note)
+            raise NotFound(NodeCode.NOT_COSIGNED_YET)
+        return self.ask(build)
+
+    def _passes(self, row: PublishedRow, policy: Policy) -> bool:
+        try:
+            open_checkpoint(open_network(self.manifest_bytes, self.network), row.note, policy)
+        except NotVerified:
+            return False
+        return True
+
+    def cose_receipt_at(self, height: int, index: int) -> bytes:
+        """The receipt as COSE, signed anew with this node's key.
+
+        Errors  NotFound TX_NOT_FOUND; Failed NEEDS_SHA256.
+        """
+        self._require_sha256()
+        receipt: Receipt = codec.decode(self.receipt_at(height, index), Receipt)
+        return receipt_cose.write(receipt, self.checkpoint_key, self._key.sign)
+
+    def tiles(self, since: int = 0) -> Iterator[tuple[str, bytes]]:
+        """(path, bytes) of what a static server needs: tiles that a tree of `since` leaves has not, and then, when
+        they all are there, the newest published checkpoint. Publishes one when there is none.
+
+        Errors  Failed NEEDS_SHA256; NotFound NOTHING_TO_PUBLISH.
+        """
+        self._require_sha256()
+        row = self.ask(lambda ledger: published.newest(ledger) or published.publish(ledger, self.clock.now_ms()))
+        found = iter(tiles_of(row.checkpoint.size, since))
+        while some := list(itertools.islice(found, TILES_AT_ONCE)):
+            yield from self.ask(partial(_read_tiles, tiles=some))
+        yield "checkpoint", row.note
+
+    def _require_sha256(self) -> None:
+        if self.hashes is not SHA256:
+            raise Failed(EngineCode.NEEDS_SHA256, self.hashes.name)
+
+    # -- proving state
 
     def prove(self, table: Table[Any], key: tuple[Any, ...]) -> bytes:
         """A state-proof file at the tip: the row, or that there is none. Errors  NotFound NO_BLOCK_YET."""
@@ -248,7 +365,8 @@ class Node:
             block = ledger.block(ledger.height)
             return codec.encode(StateProof(
                 manifest=self.manifest_bytes, checkpoint=block.checkpoint, table=table.name, key=raw, row=row,
-                closing=self._in_history(ledger, block, len(block.leaves)), proof=ledger.tree.prove(path)))
+                closing=self._in_history(ledger, block, len(block.leaves), ledger.history.size),
+                proof=ledger.tree.prove(path)))
         return self.ask(build)
 
     def blocks(self, since: int = 1) -> Iterator[tuple[int, int, int]]:
@@ -259,15 +377,41 @@ class Node:
             yield height, block.time_ms, len(block.leaves)
 
 
-def _checkpoint_key(manifest: Manifest, secret: bytes) -> tuple[str, SigningKey]:
+def _checkpoint_key(known: tuple[NoteKey, ...], secret: bytes) -> tuple[str, SigningKey]:
     """Name and key from a file of the seed and then the name. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
     seed, name = secret[:32], secret[32:]
-    for known in manifest.checkpoint_keys:
-        if len(seed) == 32 and name == known.name.encode():
-            key = SigningKey.from_seed(SignatureSuite.ED25519, seed)
-            if key.public == known.key:
-                return known.name, key
-    raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, "it is none of the manifest's")
+    if len(seed) == 32:
+        key = SigningKey.from_seed(SignatureSuite.ED25519, seed)
+        for one in known:
+            if name == one.name.encode() and key.public == one.key:
+                return one.name, key
+    raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, "it is none of the manifest's or their successors")
+
+
+def _log_keys(home: Path, manifest: Manifest) -> tuple[NoteKey, ...]:
+    """The manifest's checkpoint keys, and those that took their place. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
+    first = tuple(NoteKey(one.name, KeyUse.LOG, one.key) for one in manifest.checkpoint_keys)
+    try:
+        return first + read_policy((home / SUCCESSORS).read_bytes()).logs
+    except FileNotFoundError:
+        return first
+    except OSError as error:
+        raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, error.strerror or "") from None
+
+
+def _cosigned_sizes(ledger: Ledger, policy: Policy) -> dict[NoteKey, int]:
+    """The size that each witness cosigned last, as far as the newest published checkpoints tell."""
+    found: dict[NoteKey, int] = {}
+    for row in published.newest_first(ledger, SIZES_LOOKED_AT):
+        lines = note.signature_lines(row.note)
+        for key in policy.witness_keys:
+            if (key.name, key.id) in lines:
+                found.setdefault(key, row.checkpoint.size)
+    return found
+
+
+def _read_tiles(ledger: Ledger, tiles: list[Tile]) -> list[tuple[str, bytes]]:
+    return [(one.path, ledger.history.tile(*one)) for one in tiles]
 
 
 class LocalTransport:

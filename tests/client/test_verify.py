@@ -14,6 +14,7 @@ from xinglin.base import codec
 from xinglin.base.check import NotVerified
 from xinglin.base.ids import NO_ID
 from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
+from xinglin.base.note import KeyUse, NoteKey
 from xinglin.client import Completeness, Verdict, verify_file
 from xinglin.client.codes import ClientCode
 from xinglin.kernel.codes import KernelCode
@@ -144,10 +145,8 @@ def test_one_key_under_two_names_is_one_operator(files: Files) -> None:
     assert verdict.single_operator
     (key,) = verdict.network.manifest.checkpoint_keys
     for other, single in ((key.key, True), (bytes(32), False)):
-        manifest = structs.replace(verdict.network.manifest, checkpoint_keys=(
-            key, structs.replace(key, name="other", key=other)))
-        both = dataclasses.replace(verdict, signed_by=(key.name, "other"),
-                                   network=dataclasses.replace(verdict.network, manifest=manifest))
+        names = [NoteKey(name, KeyUse.LOG, one) for name, one in ((key.name, key.key), ("other", other))]
+        both = dataclasses.replace(verdict, signed=dataclasses.replace(verdict.signed, keys=tuple(names)))
         assert both.single_operator is single
 
 

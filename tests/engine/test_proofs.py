@@ -51,7 +51,7 @@ def test_every_outcome_has_a_receipt_that_verifies_and_is_the_same_bytes_by_ever
             receipt = codec.decode(data, Receipt)
             verified = verify_receipt(receipt, one.node.network, one.node.modules)
             assert (verified.leaf.height, verified.leaf.index) == (height, index)
-            assert (verified.closing.time_ms, verified.signed_by) == (time_ms, ("operator",))
+            assert (verified.closing.time_ms, verified.signed.names) == (time_ms, ("operator",))
             if verified.leaf.kind is LeafKind.TX:
                 envelope: Any = verified.events[0]
                 assert one.node.receipt(envelope.tx_id) == data

@@ -16,6 +16,7 @@ from xinglin.base.check import Failed, NotAuthorised, NotVerified
 from xinglin.base.history import tree_root
 from xinglin.base.ids import NO_HASH
 from xinglin.base.limits import MEMORY_IDLE_MS, PERMIT_MS_MAX, TIP_AGE_MS_MAX
+from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.ledger import Ledger
@@ -215,9 +216,9 @@ class Runaway(SystemClock):
 def test_a_tip_that_does_not_move_releases_nothing(tmp_path: Path) -> None:
     modules = module_set()
     Ledger.create(tmp_path / "ledger" / "store", rooms.manifest(), modules).close()
-    clock = Runaway()
-    node = Node(tmp_path / "ledger", Ledger.open(tmp_path / "ledger" / "store", modules), clock, "op",
-                rooms.seeded(9))
+    clock, key = Runaway(), rooms.seeded(9)
+    node = Node(tmp_path / "ledger", Ledger.open(tmp_path / "ledger" / "store", modules), clock, "op", key,
+                (NoteKey("op", KeyUse.LOG, key.public),))
     room = rooms.Room.found(tmp_path, node)
     try:
         room.take_in(*rooms.chart())

@@ -43,7 +43,7 @@ def test_a_receipt_says_who_asked_and_what_came_of_it() -> None:
     envelope, event = found.events
     assert isinstance(envelope, Envelope) and isinstance(event, access.Requested)
     assert (event.reader, event.number, found.leaf.code) == (named("B.doctor"), 1, 0)
-    assert found.signed_by == ("operator",) and found.network.chain == chain_id(world.manifest)
+    assert found.signed.names == ("operator",) and found.network.chain == chain_id(world.manifest)
 
 
 def test_a_block_made_under_other_rules_than_the_manifests_is_of_another_network() -> None:
@@ -95,7 +95,7 @@ def outcome(good: Receipt, **change: Any) -> Receipt:
 
 def signed(good: Receipt, log: str | None = None, name: str = "operator", key: str = "checkpoint",
            size: int = 0) -> Receipt:
-    was, _ = note.open_checkpoint(good.checkpoint, {"operator": key_named("checkpoint").public})
+    was = note.read_checkpoint(good.checkpoint)
     made = Checkpoint(log or was.origin, was.size + size, was.root)
     return structs.replace(good, checkpoint=note.sign(made, name, key_named(key)))
 

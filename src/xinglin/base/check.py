@@ -68,6 +68,8 @@ class BaseCode(Code):
     SIGNATURE_NOT_VALID = 75
     KEY_NOT_VALID = 76
     PROOF_NOT_VALID = 77
+    POLICY_NOT_UNDERSTOOD = 90
+    NOT_COSIGNED = 91
 
 
 class SignatureInvalid(NotVerified):

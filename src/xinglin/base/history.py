@@ -45,9 +45,19 @@ def verify_inclusion(
     Errors  ProofInvalid.
     Source  RFC 9162 2.1.3.2
     """
+    if len(root) != HASH_BYTES or inclusion_root(hashes, leaf, index, size, path) != root:
+        raise ProofInvalid("another root")
+
+
+def inclusion_root(hashes: HashSuite, leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> Hash:
+    """The root to which the path leads from `leaf`, number `index` of a tree of `size` leaves.
+
+    Errors  ProofInvalid when no path of such a tree has this form.
+    """
     if not 0 <= index < size:
         raise ProofInvalid("no such leaf in a tree of this size")
-    _check_lengths(leaf, root, path)
+    if len(leaf) != HASH_BYTES or any([len(step) != HASH_BYTES for step in path]):
+        raise ProofInvalid("a leaf and each step of a path have 32 bytes")
     digest = hashes.digest
     at, last, found = index, size - 1, leaf
     for sibling in path:
@@ -62,8 +72,9 @@ def verify_inclusion(
             found = digest(b"\x01" + found + sibling)
         at >>= 1
         last >>= 1
-    if last or found != root:
-        raise ProofInvalid("path too short" if last else "another root")
+    if last:
+        raise ProofInvalid("path too short")
+    return found
 
 
 def verify_consistency(
@@ -300,6 +311,6 @@ def tree_root(hashes: HashSuite, entries: Sequence[bytes]) -> Hash:
 
 
 __all__ = [
-    "Appended", "Frontier", "FrontierRow", "append", "consistency_path", "inclusion_path", "leaf_hash",
-    "node_hash", "root_of", "tree", "tree_root", "verify_consistency", "verify_inclusion",
+    "Appended", "Frontier", "FrontierRow", "append", "consistency_path", "inclusion_path", "inclusion_root",
+    "leaf_hash", "node_hash", "root_of", "tree", "tree_root", "verify_consistency", "verify_inclusion",
 ]

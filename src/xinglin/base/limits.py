@@ -114,6 +114,20 @@ BATCHES_PER_OWNER_MAX = 100_000   # imports of one patient: one a day for 270 ye
 CHALLENGE_MS = 2 * 60_000         # from drawing a challenge to signing it
 CHALLENGES_PER_SUBJECT_MAX = 64   # signed in that time; nothing is kept of the others
 
+# -- witnesses and what is published
+TREE_SIZE_MAX = 2**63 - 1         # leaves of a history: its places are U63
+PUBLISH_MS = 1_000                # at most one checkpoint in so long is published and shown to witnesses
+POLICY_BYTES_MAX = 64 * 1024      # 32 logs, 32 witnesses and 32 groups are some 8 KB
+POLICY_LINES_MAX = 1_000
+WITNESS_PATH_MAX = 63             # lines of a consistency proof, by the protocol
+WITNESS_BODY_BYTES_MAX = 24 * 1024      # 63 lines of proof and a checkpoint of 16 KB
+WITNESS_ANSWER_BYTES_MAX = 16 * 1024    # signature lines of one witness
+WITNESS_TIMEOUT_MS = 5_000        # a witness that hangs holds up one publication, not the node
+WITNESS_CONNECTIONS_MAX = 64      # a thread each
+WITNESS_LOGS_MAX = 1_000          # lines of a witness's list of logs
+WITNESS_EVIDENCE_MAX = 100        # files a log: it could make as many as it likes
+PUBLISHED_LOOKED_AT_MAX = 10_000  # newest first, for one that a policy's witnesses cosigned
+
 # -- client
 PASSPHRASE_BYTES_MAX = 1_024      # a pasted file is not a passphrase
 WALLET_BYTES_MAX = 64 * 1024 * 1024     # read whole, opened whole

@@ -1,18 +1,67 @@
-"""C2SP signed notes and checkpoints: a few lines of text, signed by named Ed25519 keys.
+"""C2SP signed notes: checkpoints of a log, signed by the log and cosigned by witnesses.
 
-Source  C2SP signed-note, tlog-checkpoint
+A note is a text, an empty line, and a line for each signature, which names its key. Whoever verifies knows some
+keys; lines by others are left aside, so that witnesses can be added and keys changed.
+
+Source  C2SP signed-note, tlog-checkpoint, tlog-cosignature (Ed25519)
 """
 
 import base64
 import binascii
 import hashlib
+import re
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import NamedTuple
 
-from xinglin.base.check import ProofInvalid, SignatureInvalid
-from xinglin.base.crypto import SignatureSuite, SigningKey, verify
+from xinglin.base.check import BaseCode, ProofInvalid, SignatureInvalid, require
+from xinglin.base.crypto import SignatureSuite, SigningKey, check_key, verify
 from xinglin.base.ids import Hash
+from xinglin.base.limits import TREE_SIZE_MAX
 
-_ED25519 = b"\x01"                 # signature type of C2SP signed-note
+_TIME_BYTES = 8
+_KEY_BYTES = 32
+_VKEY = re.compile(r"([!-*,-~]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)")
+
+
+class KeyUse(IntEnum):
+    """Signature types of C2SP signed-note that are known here; the same key may have both uses under two ids."""
+
+    LOG = 1                        # Ed25519 over the text
+    WITNESS = 4                    # Ed25519 over time and text: cosignature/v1
+
+
+class NoteKey(NamedTuple):
+    """A public key that signs notes under a name. As text it is a C2SP verifier key."""
+
+    name: str
+    use: KeyUse
+    key: bytes
+
+    @property
+    def id(self) -> bytes:
+        """What a signature line carries beside the name."""
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes((self.use,)) + self.key).digest()[:4]
+
+    def text(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{base64.b64encode(bytes((self.use,)) + self.key).decode()}"
+
+
+def read_key(text: str) -> NoteKey:
+    """A verifier key from its text. Errors  NotUnderstood BYTES_NOT_UNDERSTOOD; KeyInvalid."""
+    found = _VKEY.fullmatch(text)
+    raw = b""
+    if found:
+        try:
+            raw = base64.b64decode(found[3], validate=True)
+        except binascii.Error:
+            raw = b""
+    known = found is not None and len(raw) == 1 + _KEY_BYTES and raw[0] in tuple(KeyUse)
+    require(known, BaseCode.BYTES_NOT_UNDERSTOOD, "not a verifier key of an Ed25519 log or witness")
+    key = NoteKey(text.partition("+")[0], KeyUse(raw[0]), raw[1:])
+    require(key.text() == text, BaseCode.BYTES_NOT_UNDERSTOOD, "the verifier key's hash is of another name or key")
+    check_key(SignatureSuite.ED25519, key.key)
+    return key
 
 
 class Checkpoint(NamedTuple):
@@ -27,42 +76,102 @@ class Checkpoint(NamedTuple):
         return f"{self.origin}\n{self.size}\n{root}\n".encode()
 
 
-def key_id(name: str, public: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
+class Cosignature(NamedTuple):
+    """A witness said that it saw the log grow into this checkpoint, and when."""
+
+    name: str
+    key: bytes
+    time_s: int
+
+
+class Opened(NamedTuple):
+    """A checkpoint, and who of those that are known has signed it."""
+
+    checkpoint: Checkpoint
+    signed_by: tuple[NoteKey, ...]
+    cosigned_by: tuple[Cosignature, ...]
+
+
+# -- signing
 
 
 def sign(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes:
+    """The checkpoint as a note with one signature, the log's."""
     text = checkpoint.text()
-    signature = base64.b64encode(key_id(name, key.public) + key.sign(text)).decode()
-    return text + f"\n— {name} {signature}\n".encode()
+    return text + b"\n" + _line(NoteKey(name, KeyUse.LOG, key.public), key.sign(text))
 
 
-def open_checkpoint(note: bytes, keys: dict[str, bytes]) -> tuple[Checkpoint, tuple[str, ...]]:
-    """The checkpoint and the names among `keys` (name -> Ed25519 public key) that signed it.
+def cosign(checkpoint: Checkpoint, name: str, key: SigningKey, time_s: int) -> bytes:
+    """A witness's signature line, to be added to the note."""
+    time = time_s.to_bytes(_TIME_BYTES, "big")
+    return _line(NoteKey(name, KeyUse.WITNESS, key.public), time + key.sign(_cosigned(checkpoint.text(), time_s)))
+
+
+def _line(key: NoteKey, signature: bytes) -> bytes:
+    return f"— {key.name} {base64.b64encode(key.id + signature).decode()}\n".encode()
+
+
+def _cosigned(text: bytes, time_s: int) -> bytes:
+    return f"cosignature/v1\ntime {time_s}\n".encode() + text
+
+
+# -- opening
+
+
+def open_checkpoint(note: bytes, keys: Iterable[NoteKey]) -> Opened:
+    """The checkpoint, and which of `keys` signed it: perhaps none, which is the caller's to judge.
 
     Lines by keys we do not know are left aside, as the format asks; a bad line by one we know is an error.
-    Errors  ProofInvalid when the form is wrong, nobody we know signed, or a known signature is bad.
+    Errors  ProofInvalid when the form is wrong or a known signature is bad.
     """
-    text, blank, signatures = note.partition(b"\n\n")
-    text += b"\n"
-    if not blank or not signatures.endswith(b"\n"):
-        raise ProofInvalid("the checkpoint is not a signed note")
-    signers: list[str] = []
-    for line in signatures[:-1].split(b"\n"):
-        name, raw = _signature_line(line)
-        public = keys.get(name)
-        if public is None or raw[:4] != key_id(name, public):
+    text, lines = _split(note)
+    known = {(key.name, key.id): key for key in keys}
+    signed: list[NoteKey] = []
+    cosigned: list[Cosignature] = []
+    seen: set[NoteKey] = set()
+    for name, raw in lines:
+        key = known.get((name, raw[:4]))
+        if key is None:
             continue
+        if key in seen:
+            raise ProofInvalid("the checkpoint has two signatures by one key")
+        seen.add(key)
         try:
-            verify(SignatureSuite.ED25519, public, text, raw[4:])
+            if key.use is KeyUse.LOG:
+                verify(SignatureSuite.ED25519, key.key, text, raw[4:])
+                signed.append(key)
+            else:
+                cosigned.append(_verify_cosignature(key, text, raw[4:]))
         except SignatureInvalid:
             raise ProofInvalid(f"the checkpoint's signature by {name} does not hold") from None
-        if name in signers:
-            raise ProofInvalid("the checkpoint has two signatures by one key")
-        signers.append(name)
-    if not signers:
-        raise ProofInvalid("the checkpoint is signed by nobody whom the network names")
-    return _parse(text), tuple(signers)
+    return Opened(_parse(text), tuple(signed), tuple(cosigned))
+
+
+def _verify_cosignature(key: NoteKey, text: bytes, signature: bytes) -> Cosignature:
+    time_s = int.from_bytes(signature[:_TIME_BYTES], "big")
+    if time_s >= 2**63:
+        raise SignatureInvalid("its time is out of range")
+    verify(SignatureSuite.ED25519, key.key, _cosigned(text, time_s), signature[_TIME_BYTES:])
+    return Cosignature(key.name, key.key, time_s)
+
+
+def read_checkpoint(note: bytes) -> Checkpoint:
+    """What the note says, whoever signed it. Errors  ProofInvalid."""
+    text, _ = _split(note)
+    return _parse(text)
+
+
+def signature_lines(note: bytes) -> dict[tuple[str, bytes], bytes]:
+    """(name, key id) -> its line with the line break; of two by one key the later. Errors  ProofInvalid."""
+    _, lines = _split(note)
+    return {(name, raw[:4]): f"— {name} {base64.b64encode(raw).decode()}\n".encode() for name, raw in lines}
+
+
+def _split(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+    text, blank, signatures = note.partition(b"\n\n")
+    if not blank or not signatures.endswith(b"\n"):
+        raise ProofInvalid("the checkpoint is not a signed note")
+    return text + b"\n", [_signature_line(line) for line in signatures[:-1].split(b"\n")]
 
 
 def _signature_line(line: bytes) -> tuple[str, bytes]:
@@ -82,6 +191,10 @@ def _parse(text: bytes) -> Checkpoint:
         checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
     except (ValueError, binascii.Error):
         raise ProofInvalid("the checkpoint's text is malformed") from None
-    if rest or len(checkpoint.root) != 32 or checkpoint.text() != text:
+    if rest or len(checkpoint.root) != 32 or checkpoint.text() != text or not 0 <= checkpoint.size <= TREE_SIZE_MAX:
         raise ProofInvalid("the checkpoint's text has another form than ours")
     return checkpoint
+
+
+__all__ = ["Checkpoint", "Cosignature", "KeyUse", "NoteKey", "Opened", "cosign", "open_checkpoint", "read_checkpoint",
+           "read_key", "sign", "signature_lines"]

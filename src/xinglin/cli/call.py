@@ -96,9 +96,10 @@ class Call:
         if not self.quiet:
             print(printable(self.words(zh, en)), file=sys.stderr, flush=True)
 
-    def hand_on(self, network: NetworkId, file: Path) -> None:
+    def hand_on(self, network: NetworkId, file: Path, policy: Path | None = None) -> None:
         """How whoever is given `file` verifies it: with the whole id of the network, which no short name replaces."""
-        line = shlex.join(["xinglin", "verify", str(file), "--network", network.hex()])
+        asked = [] if policy is None else ["--policy", str(policy)]
+        line = shlex.join(["xinglin", "verify", str(file), "--network", network.hex(), *asked])
         self.say("任何人都可离线验证，网络标识须来自其信任的人：",
                  "Anyone can verify it offline, with the network's id from someone they trust:")
         self.say(f"  {line}", f"  {line}")

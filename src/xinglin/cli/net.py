@@ -1,20 +1,30 @@
 """`xinglin net`: found a network in this home, and say which networks you trust."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-from xinglin.cli import choices, names, show
+from xinglin.base.limits import POLICY_BYTES_MAX
+from xinglin.base.note import open_checkpoint
+from xinglin.base.policy import read_policy
+from xinglin.cli import choices, files, names, show
 from xinglin.cli.call import Call
 from xinglin.cli.codes import CliCode, Usage
-from xinglin.cli.show import Column
+from xinglin.cli.options import PolicyFile
+from xinglin.cli.show import Column, Time
 from xinglin.client import pins
 from xinglin.home import Home, NewOrganisation
+from xinglin.kernel.receipt import origin
 
 app = typer.Typer(no_args_is_help=True)
 
+LOG = (Column("key", "验证密钥", "verifier key"), Column("origin", "日志", "log"), Column("in_use", "使用中", "in use"))
+PUBLISHED = (Column("size", "叶数", "leaves"), Column("height", "高度", "height"), Column("at", "时间", "at"),
+             Column("cosigned", "见证", "cosigned"), Column("cosigned_by", "见证者", "by"),
+             Column("enough", "达到法定数", "enough"))
 PINS = (Column("chain", "网络", "network"), Column("id", "标识", "id"))
 
 
@@ -45,9 +55,14 @@ def _founder(text: str) -> NewOrganisation:
 
 @app.command("trust")
 def trust(ctx: typer.Context, network: Annotated[str, Argument(metavar="ID")],
-          name: Annotated[str, Option("--name", metavar="CHAIN")]) -> None:
+          name: Annotated[str, Option("--name", metavar="CHAIN")], policy: PolicyFile = None) -> None:
     call = Call.of(ctx)
+    said = None if policy is None else files.read(policy, POLICY_BYTES_MAX)
+    if said is not None:
+        read_policy(said)
     pins.write(pins.config_folder(), name, names.network(network))
+    if said is not None:
+        pins.write_policy(pins.config_folder(), names.network(network), said)
     call.say(f"从现在起信任 {name}。", f"{name} is trusted from now on.")
 
 
@@ -55,3 +70,47 @@ def trust(ctx: typer.Context, network: Annotated[str, Argument(metavar="ID")],
 def list_(ctx: typer.Context) -> None:
     trusted = pins.read(pins.config_folder())
     show.rows(Call.of(ctx), PINS, [{"chain": chain, "id": network.hex()} for chain, network in sorted(trusted.items())])
+
+
+@app.command("log")
+def log(ctx: typer.Context) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        _told_log(call, home)
+
+
+@app.command("change-key")
+def change_key(ctx: typer.Context) -> None:
+    call = Call.of(ctx)
+    call.confirm("检查点将改用新密钥；见证者和验证者都须获知。继续？",
+                 "Checkpoints will be signed with a new key, of which witnesses and verifiers must be told. Go on?")
+    with call.opened() as home:
+        home.change_checkpoint_key()
+        _told_log(call, home)
+
+
+def _told_log(call: Call, home: Home) -> None:
+    """What witnesses and policies need: the origin, and each key as C2SP writes it, the one in use last."""
+    node = home.node
+    show.rows(call, LOG, [{"key": key.text(), "origin": origin(node.chain), "in_use": key == node.checkpoint_key}
+                          for key in node.log_keys])
+
+
+@app.command("publish")
+def publish(ctx: typer.Context, policy: Annotated[Path, Option("--policy", metavar="FILE")]) -> None:
+    call = Call.of(ctx)
+    said = read_policy(files.read(policy, POLICY_BYTES_MAX))
+    with call.opened() as home:
+        row, asked = home.node.publish(said)
+        opened = open_checkpoint(row.note, said.witness_keys)
+        for one in asked:
+            if one.why_not:
+                call.warn(f"见证者 {one.witness} 未签名：{one.why_not}",
+                          f"witness {one.witness} did not sign: {one.why_not}")
+        enough = said.is_met_by([one.key for one in opened.cosigned_by])
+        show.one(call, PUBLISHED, {
+            "size": opened.checkpoint.size, "height": row.height, "at": Time(row.at_ms),
+            "cosigned": f"{len(opened.cosigned_by)}/{len(said.witnesses)}",
+            "cosigned_by": [one.name for one in opened.cosigned_by], "enough": enough})
+    if not enough:
+        raise typer.Exit(1)

@@ -28,6 +28,8 @@ from xinglin.cli import (
     record,
     show,
     subject,
+    tiles,
+    witness,
 )
 from xinglin.cli.call import Call, Output, language
 from xinglin.cli.codes import CliCode, Usage
@@ -46,7 +48,8 @@ def build(lang: Lang) -> TyperGroup:
     for name, noun in (("net", net), ("member", member), ("subject", subject), ("key", key), ("record", record),
                        ("consent", consent), ("access", access)):
         app.add_typer(noun.app, name=name)
-    for name, verb in (("trace", proofs.trace), ("verify", proofs.verify), ("explain", explain.explain),
+    for name, verb in (("trace", proofs.trace), ("receipt", proofs.receipt), ("verify", proofs.verify),
+                       ("tiles", tiles.tiles), ("witness", witness.witness), ("explain", explain.explain),
                        ("doctor", doctor.doctor)):
         app.command(name)(verb)
     app.add_typer(clock.app, name="clock")

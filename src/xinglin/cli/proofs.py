@@ -7,15 +7,17 @@ import typer
 from typer import Argument, Option
 
 from xinglin.base.check import NotFound
-from xinglin.base.limits import PROOF_FILE_BYTES_MAX
+from xinglin.base.limits import POLICY_BYTES_MAX, PROOF_FILE_BYTES_MAX
+from xinglin.base.policy import read_policy
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
 from xinglin.cli import decoded, files, names, show
 from xinglin.cli.call import Call, Output
-from xinglin.cli.options import Out
+from xinglin.cli.codes import CliCode, Usage
+from xinglin.cli.options import Out, OutNeeded, PolicyFile
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import Lang, words_of
 from xinglin.client import pins
-from xinglin.client.verify import Verdict, same_rules
+from xinglin.client.verify import Verdict, same_rules, verify_file
 from xinglin.engine.clock import SystemClock
 from xinglin.kernel.outcome import Envelope
 from xinglin.modules import module_set
@@ -59,6 +61,26 @@ def _named(directory: names.Directory) -> decoded.Named:
     return named
 
 
+def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: OutNeeded,
+            cose: Annotated[bool, Option("--cose")] = False, policy: PolicyFile = None) -> None:
+    call = Call.of(ctx)
+    if cose and policy is not None:
+        raise Usage(CliCode.SAY_WHICH, "--cose | --policy FILE")
+    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
+    digits = names.tx_digits(tx)
+    with call.opened() as home:
+        place = names.transaction(home, digits)
+        if cose:
+            file = home.node.cose_receipt_at(*place)
+        else:
+            file = home.node.receipt_at(*place) if said is None else home.node.cosigned_receipt_at(*place, said)
+        verdict = verify_file(file, home.network, home.node.modules, said or home.node.policy)
+        if not verdict.facts.get("tx", "").startswith(digits):
+            raise NotFound(NodeCode.TX_NOT_FOUND, digits)
+        files.write(out, file, over=call.yes)
+        call.hand_on(home.network, out, policy)
+
+
 def _outcome(code: int, lang: Lang) -> str:
     words = words_of(code, lang)
     if words is None:
@@ -67,11 +89,12 @@ def _outcome(code: int, lang: Lang) -> str:
 
 
 def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
-           network: Annotated[str | None, Option("--network", metavar="ID")] = None) -> None:
+           network: Annotated[str | None, Option("--network", metavar="ID")] = None, policy: PolicyFile = None) -> None:
     call = Call.of(ctx)
+    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
     trusted = [names.network(network)] if network else list(pins.read(pins.config_folder()).values())
     modules = module_set()
-    verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules)
+    verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules, said, pins.config_folder())
     if not same_rules(verdict.network, modules):
         call.warn("该网络的规则版本与本程序不同；密码学证明成立，但下面的文字可能不符合该网络的含义",
                   "the network runs other rules than this program; the proof holds, but what is said of it below may "
@@ -81,6 +104,7 @@ def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
             "verified": True, "kind": verdict.kind, "network": verdict.network.id, "chain": verdict.network.chain,
             "simulated": verdict.network.manifest.simulated, "signed_by": list(verdict.signed_by),
             "single_operator": verdict.single_operator,
+            "cosigned_by": [one.name for one in verdict.signed.cosigned_by], "witnesses": verdict.signed.witnesses,
             "same_rules": same_rules(verdict.network, modules), "time": Time(verdict.time_ms),
             "facts": verdict.facts, "events": [decoded.fields(event) for event in verdict.events]})
     else:
@@ -91,13 +115,15 @@ def _told(verdict: Verdict, lang: Lang) -> list[str]:
     """The verdict, what it proves, what it does not."""
     zh = lang == "zh"
     chain = verdict.network.chain
-    kinds = {"receipt": ("回执", "receipt"), "state-proof": ("状态证明", "state proof"),
+    kinds = {"receipt": ("回执", "receipt"), "cose-receipt": ("COSE 回执", "COSE receipt"),
+             "state-proof": ("状态证明", "state proof"),
              "completeness": ("完整的访问记录", "complete access log")}
     kind = kinds[verdict.kind][0 if zh else 1]
     head = f"✓ 已验证：{kind}，网络 {chain}" if zh else f"✓ Verified: a {kind} of network {chain}"
-    proves, limits = {"receipt": _receipt, "state-proof": _state, "completeness": _completeness}[verdict.kind](
-        verdict, lang)
+    tell = {"state-proof": _state, "completeness": _completeness}.get(verdict.kind, _receipt)
+    proves, limits = tell(verdict, lang)
     limits = [*limits, *_always(verdict, lang)]
+    proves = [*proves, *_cosigned(verdict, lang)]
     return [head, "证明了：" if zh else "It proves:", *(f"  · {line}" for line in proves),
             "不能证明：" if zh else "It does not prove:", *(f"  · {line}" for line in limits)]
 
@@ -179,6 +205,19 @@ def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
     return [first, *events], [limit]
 
 
+def _cosigned(verdict: Verdict, lang: Lang) -> list[str]:
+    """Witnesses have seen this history grow, each until it signed: so everyone was shown the same one."""
+    signed = verdict.signed
+    if not signed.by_quorum:
+        return []
+    names = ", ".join(one.name for one in signed.cosigned_by)
+    count, last = len(signed.cosigned_by), Time(max([one.time_s for one in signed.cosigned_by]) * MS_PER_SECOND).iso()
+    if lang == "zh":
+        return [f"{signed.witnesses} 个见证者中有 {count} 个联署（{names}，最近于 {last}）：所有人看到的是同一部历史"]
+    return [f"cosigned by {count} of {signed.witnesses} witnesses ({names}; last on {last}): everyone is shown the "
+            "same history"]
+
+
 def _always(verdict: Verdict, lang: Lang) -> list[str]:
     zh = lang == "zh"
     found = []
@@ -208,4 +247,4 @@ def _age(verdict: Verdict, lang: Lang) -> str:
     return ""
 
 
-__all__ = ["trace", "verify"]
+__all__ = ["receipt", "trace", "verify"]

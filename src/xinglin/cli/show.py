@@ -35,14 +35,17 @@ NAMES_ZH = {
 }
 
 
+LAST_S = 253_402_214_400           # a day before the year 10000: what a stranger's file says may be any number
+
+
 class Time(int):
     """Milliseconds since 1970, UTC."""
 
     def iso(self) -> str:
-        return datetime.fromtimestamp(self // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(min(self // 1000, LAST_S), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def local(self) -> str:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self // 1000))
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(min(self // 1000, LAST_S)))
 
 
 class Column(NamedTuple):

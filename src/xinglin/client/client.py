@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from xinglin.base.check import Failed, NotVerified
 from xinglin.base.crypto import SigningKey
 from xinglin.base.ids import AccountId, NetworkId, TxId
+from xinglin.base.policy import Policy
 from xinglin.base.units import Height
 from xinglin.client.codes import ClientCode
 from xinglin.client.signing import EXPIRES_IN_MS, sign
@@ -40,9 +41,10 @@ class Sent(NamedTuple):
 class _Verifying:
     """What both clients share: everything but waiting."""
 
-    def __init__(self, modules: ModuleSet, pinned: NetworkId):
+    def __init__(self, modules: ModuleSet, pinned: NetworkId, policy: Policy | None):
         self.modules = modules
         self.pinned = pinned
+        self.policy = policy
         self._network: Network | None = None
         self._seen = 0                 # the greatest height that was verified here
 
@@ -79,11 +81,11 @@ class _Verifying:
         return Sent(tx_id, file, verified.events[1:], verified.leaf.height, verified.closing.time_ms)
 
     def verify(self, file: bytes) -> VerifiedReceipt:
-        return verify_receipt(read_file(file, Receipt), self.pinned, self.modules)
+        return verify_receipt(read_file(file, Receipt), self.pinned, self.modules, self.policy)
 
     def verify_row(self, file: bytes, table: Table[Any], key: tuple[Any, ...]) -> VerifiedRow:
         """Errors  NotVerified when the file does not prove this very row."""
-        verified = verify_state(read_file(file, StateProof), self.pinned, self.modules)
+        verified = verify_state(read_file(file, StateProof), self.pinned, self.modules, self.policy)
         if verified.table is not table or verified.key != key:
             raise NotVerified(ClientCode.RECEIPT_OF_ANOTHER_TX, "the proof is of another row")
         return verified
@@ -103,8 +105,8 @@ class _Verifying:
 class Client(_Verifying):
     """Blocking."""
 
-    def __init__(self, transport: Transport, modules: ModuleSet, pinned: NetworkId):
-        super().__init__(modules, pinned)
+    def __init__(self, transport: Transport, modules: ModuleSet, pinned: NetworkId, policy: Policy | None = None):
+        super().__init__(modules, pinned, policy)
         self._transport = transport
 
     @property
@@ -140,8 +142,9 @@ class Client(_Verifying):
 class AsyncClient(_Verifying):
     """For an event loop; the same verbs."""
 
-    def __init__(self, transport: AsyncTransport, modules: ModuleSet, pinned: NetworkId):
-        super().__init__(modules, pinned)
+    def __init__(self, transport: AsyncTransport, modules: ModuleSet, pinned: NetworkId,
+                 policy: Policy | None = None):
+        super().__init__(modules, pinned, policy)
         self._transport = transport
 
     async def network(self) -> Network:

@@ -10,6 +10,7 @@ from pathlib import Path
 from xinglin import disk
 from xinglin.base.check import Failed, NotUnderstood, NotVerified, require
 from xinglin.base.ids import NetworkId
+from xinglin.base.policy import Policy, read_policy
 from xinglin.client.codes import ClientCode
 from xinglin.client.verify import Verdict, verify_file
 from xinglin.kernel.codes import KernelCode
@@ -69,13 +70,44 @@ def _not_written(path: Path, error: OSError) -> Failed:
     return Failed(ClientCode.PINS_NOT_WRITTEN, f"{path}: {error.strerror}")
 
 
-def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet) -> Verdict:
-    """Verify a file under whichever of the trusted networks it names.
+def policy_of(folder: Path, network: NetworkId) -> Policy | None:
+    """The policy that goes with a pin, if any. Errors  NotUnderstood POLICY_NOT_UNDERSTOOD, PIN_NOT_UNDERSTOOD."""
+    file = folder / f"{network.hex()}.policy"
+    try:
+        return read_policy(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise NotUnderstood(ClientCode.PIN_NOT_UNDERSTOOD, f"{file}: {error.strerror}") from None
+
+
+def write_policy(folder: Path, network: NetworkId, data: bytes) -> Policy:
+    """From now on, files of this network are believed only if they pass this policy.
+
+    Errors  NotUnderstood POLICY_NOT_UNDERSTOOD; Failed PINS_NOT_WRITTEN.
+    """
+    policy = read_policy(data)
+    file = folder / f"{network.hex()}.policy"
+    try:
+        disk.replace_file(file, data)
+    except OSError as error:
+        raise _not_written(file, error) from None
+    return policy
+
+
+def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet, given: Policy | None = None,
+           folder: Path | None = None) -> Verdict:
+    """Verify a file under whichever of the trusted networks it names; under the policy that is given, else under the
+    one that stands beside the network's pin in `folder`.
 
     Errors  NotVerified NETWORK_NOT_PINNED when none is trusted, OTHER_NETWORK when it names none of them.
     """
+    def verified(network: NetworkId) -> Verdict:
+        kept = policy_of(folder, network) if given is None and folder is not None else given
+        return verify_file(data, network, modules, kept)
+
     if len(trusted) == 1:
-        return verify_file(data, trusted[0], modules)
+        return verified(trusted[0])
     try:
         return verify_file(data, None, modules)
     except NotVerified as error:
@@ -84,4 +116,4 @@ def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet) -> Verdict
             raise
         if named not in trusted:
             raise NotVerified(KernelCode.OTHER_NETWORK, error.detail, network=named) from None
-        return verify_file(data, named, modules)
+        return verified(named)

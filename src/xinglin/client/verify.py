@@ -14,6 +14,7 @@ from xinglin.base.check import NotVerified
 from xinglin.base.codec import Struct
 from xinglin.base.ids import NetworkId
 from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
+from xinglin.base.policy import Policy
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.codes import ClientCode
 from xinglin.kernel.codes import KernelCode
@@ -22,11 +23,15 @@ from xinglin.kernel.outcome import Envelope, TimerEnvelope
 from xinglin.kernel.receipt import (
     Network,
     Receipt,
+    Signed,
     StateProof,
+    VerifiedReceipt,
+    VerifiedRow,
     read_file,
     verify_receipt,
     verify_state,
 )
+from xinglin.kernel.receipt_cose import is_cose, verify_cose
 from xinglin.modules import access, consent
 
 EntryBytes = Annotated[bytes, Meta(max_length=2048)]
@@ -43,17 +48,20 @@ class Completeness(Struct, tag="xinglin.completeness/1"):
 class Verdict:
     """What a verified file proves."""
 
-    kind: str                      # receipt | state-proof | completeness
+    kind: str                      # receipt | cose-receipt | state-proof | completeness
     network: Network
-    signed_by: tuple[str, ...]
+    signed: Signed
     time_ms: int                   # of the block that it is about
     facts: dict[str, Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
 
     @property
+    def signed_by(self) -> tuple[str, ...]:
+        return self.signed.names
+
+    @property
     def single_operator(self) -> bool:
-        """One key has signed, under however many names: evidence of integrity, not of agreement."""
-        return len({one.key for one in self.network.manifest.checkpoint_keys if one.name in self.signed_by}) <= 1
+        return self.signed.single_operator
 
 
 def same_rules(network: Network, modules: ModuleSet) -> bool:
@@ -64,14 +72,19 @@ def same_rules(network: Network, modules: ModuleSet) -> bool:
 KINDS: dict[str, Any] = {codec.tag_of(kind): kind for kind in (Receipt, StateProof, Completeness)}
 
 
-def verify_file(data: bytes, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
-    """Errors  NotVerified, whose code says which step failed; NETWORK_NOT_PINNED when nothing is pinned."""
+def verify_file(data: bytes, pinned: NetworkId | None, modules: ModuleSet, policy: Policy | None = None) -> Verdict:
+    """Verify under a pinned network, and under a policy where one is given.
+
+    Errors  NotVerified, whose code says which step failed; NETWORK_NOT_PINNED when nothing is pinned.
+    """
+    if is_cose(data):
+        return _receipt(verify_cose(data, pinned, modules, policy), "cose-receipt")
     file = read_file(data, KINDS[_kind(data)])
     if isinstance(file, Receipt):
-        return _receipt(file, pinned, modules)
+        return _receipt(verify_receipt(file, pinned, modules, policy), "receipt")
     if isinstance(file, StateProof):
-        return _state(file, pinned, modules)
-    return _completeness(file, pinned, modules)
+        return _state(verify_state(file, pinned, modules, policy))
+    return _completeness(file, verify_state(file.log, pinned, modules, policy))
 
 
 def _kind(data: bytes) -> str:
@@ -84,8 +97,7 @@ def _kind(data: bytes) -> str:
     raise NotVerified(ClientCode.KIND_NOT_KNOWN)
 
 
-def _receipt(file: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
-    verified = verify_receipt(file, pinned, modules)
+def _receipt(verified: VerifiedReceipt, kind: str) -> Verdict:
     first = verified.events[0]
     facts: dict[str, Any] = {"height": verified.leaf.height, "index": verified.leaf.index, "code": verified.leaf.code}
     if isinstance(first, Envelope):
@@ -93,12 +105,11 @@ def _receipt(file: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> Ver
                   "signers": [one.hex() for one in first.signers], "custody": [one.name for one in first.custody]}
     elif isinstance(first, TimerEnvelope):
         facts |= {"timer": first.table, "due_ms": first.due_ms}
-    return Verdict("receipt", verified.network, verified.signed_by, verified.closing.time_ms, facts,
+    return Verdict(kind, verified.network, verified.signed, verified.closing.time_ms, facts,
                    verified.events[1:])
 
 
-def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
-    verified = verify_state(file, pinned, modules)
+def _state(verified: VerifiedRow) -> Verdict:
     facts: dict[str, Any] = {
         "height": verified.closing.height, "table": verified.table.name, "present": verified.row is not None,
         "key": [part.hex() if isinstance(part, bytes) else part for part in verified.key]}
@@ -106,7 +117,7 @@ def _state(file: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> Ve
         subject, grantee = facts["key"]
         facts |= {"subject": subject, "grantee": grantee,
                   "live_grants": _live(verified.row, verified.closing.time_ms)}
-    return Verdict("state-proof", verified.network, verified.signed_by, verified.closing.time_ms, facts)
+    return Verdict("state-proof", verified.network, verified.signed, verified.closing.time_ms, facts)
 
 
 def _live(row: Any, time_ms: int) -> int:
@@ -119,8 +130,7 @@ def _live(row: Any, time_ms: int) -> int:
     return sum(consent.why_not_live(given, time_ms // MS_PER_HOUR) is None for given in row.grants)
 
 
-def _completeness(file: Completeness, pinned: NetworkId | None, modules: ModuleSet) -> Verdict:
-    verified = verify_state(file.log, pinned, modules)
+def _completeness(file: Completeness, verified: VerifiedRow) -> Verdict:
     if verified.table is not access.LOG:
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "the proof is not of an access log")
     subject = verified.key[0]
@@ -134,5 +144,5 @@ def _completeness(file: Completeness, pinned: NetworkId | None, modules: ModuleS
                                 for at, entry in enumerate(entries, start=1)):
         raise NotVerified(KernelCode.LIST_NOT_COMPLETE, "an entry is not the one that was ordered")
     facts = {"subject": subject.hex(), "entries": found.count, "height": verified.closing.height}
-    return Verdict("completeness", verified.network, verified.signed_by, verified.closing.time_ms, facts,
+    return Verdict("completeness", verified.network, verified.signed, verified.closing.time_ms, facts,
                    tuple(entries))

@@ -26,3 +26,7 @@ class EngineCode(Code):
     SUBJECT_SHARE_USED_UP = 8032
     PATIENTS_SHARE_USED_UP = 8033
     TIME_ENDS = 8034
+
+    # -- publishing, from 8062
+    NOTHING_TO_PUBLISH = 8062
+    NEEDS_SHA256 = 8063

@@ -222,6 +222,10 @@ class Embedded:
         self._look()
         return asked.answer
 
+    def sign_with(self, key: SigningKey) -> None:
+        """Sign checkpoints with this key from the next block on. Called as a question: between blocks."""
+        self._key = key
+
     def wake(self) -> None:
         """Look at the clock and the queue now."""
         self._wake_up.send()

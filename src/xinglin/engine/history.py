@@ -84,6 +84,10 @@ class History:
             hashes = [node_hash(self._hashes, hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
         return hashes[0]
 
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        """The first `width` hashes of a tile, as C2SP serves them: full, or partial in a tree of an earlier size."""
+        return b"".join(self._hashes_of(level, index)[:width])
+
     def _hashes_of(self, level: int, index: int) -> list[bytes]:
         tail = self._tails[level] if level < len(self._tails) else []
         if index == (self.frontier.size >> (TILE_LEVELS * level)) // TILE:

@@ -6,7 +6,8 @@ Keys are a byte for the family, then the family's own key:
   s  state rows        b  tree buckets      j  tree journal
   k  blocks            t  transaction bytes h  history tiles
   r  replay ids        d  due index         x  transaction ids
-  a  about index       m  meta
+  a  about index       p  published checkpoints
+  m  meta
 
 RocksDB sums its blocks, so a flipped bit is an error and never a wrong answer; a torn end of its log is cut off.
 """

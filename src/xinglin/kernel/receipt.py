@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from xinglin.base import codec, note, sparse
-from xinglin.base.check import Failed, NotVerified, ProofInvalid
+from xinglin.base.check import BaseCode, Failed, NotVerified, ProofInvalid
 from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import leaf_hash, verify_inclusion
 from xinglin.base.ids import Hash, NetworkId
 from xinglin.base.limits import EVENT_BYTES_MAX, PROOF_FILE_BYTES_MAX, ROW_BYTES_MAX
+from xinglin.base.policy import NONE, Policy
 from xinglin.base.units import Index
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import Manifest, chain_id, hash_suite, network_id
@@ -78,12 +79,31 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """Who stands behind a file."""
+
+    keys: tuple[note.NoteKey, ...]                # the log's
+    cosigned_by: tuple[note.Cosignature, ...]
+    witnesses: int                                # that the policy names
+    by_quorum: bool                               # the policy asks for cosignatures, and there are enough
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple([key.name for key in self.keys])
+
+    @property
+    def single_operator(self) -> bool:
+        """One key has signed, under however many names: evidence of integrity, not of agreement."""
+        return not self.by_quorum and len({key.key for key in self.keys}) <= 1
+
+
+@dataclass(frozen=True)
 class VerifiedReceipt:
     network: Network
     leaf: Leaf
     closing: Closing               # of its block: time and state
     events: tuple[Event, ...]
-    signed_by: tuple[str, ...]     # names of checkpoint keys
+    signed: Signed
 
 
 @dataclass(frozen=True)
@@ -93,7 +113,7 @@ class VerifiedRow:
     key: tuple[Any, ...]
     row: Row | None
     closing: Closing
-    signed_by: tuple[str, ...]
+    signed: Signed
 
 
 def read_file(data: bytes, type_: Any) -> Any:
@@ -124,16 +144,38 @@ def open_network(manifest_bytes: bytes, pinned: NetworkId | None) -> Network:
     return Network(manifest, found, chain_id(manifest), hash_suite(manifest))
 
 
-def open_checkpoint(network: Network, data: bytes) -> tuple[note.Checkpoint, tuple[str, ...]]:
-    """A checkpoint of this network's log, and who signed it. Errors  NotVerified CHECKPOINT_NOT_VALID."""
-    keys = {one.name: one.key for one in network.manifest.checkpoint_keys}
+def log_keys(network: Network, policy: Policy | None) -> tuple[note.NoteKey, ...]:
+    """The keys that may sign this log's checkpoints: a policy's, in place of the manifest's, where it names any."""
+    if policy is not None and policy.logs:
+        return policy.logs
+    return tuple([note.NoteKey(one.name, note.KeyUse.LOG, one.key) for one in network.manifest.checkpoint_keys])
+
+
+def open_checkpoint(network: Network, data: bytes, policy: Policy | None) -> tuple[note.Checkpoint, Signed]:
+    """A checkpoint of this network's log, signed by the log and cosigned as `policy` asks.
+
+    Errors  NotVerified CHECKPOINT_NOT_VALID, NOT_COSIGNED.
+    """
+    witnesses = () if policy is None else policy.witness_keys
     try:
-        checkpoint, signed_by = note.open_checkpoint(data, keys)
+        checkpoint, signed_by, cosigned_by = note.open_checkpoint(data, (*log_keys(network, policy), *witnesses))
     except ProofInvalid as error:
         raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, error.detail) from None
     if checkpoint.origin != origin(network.chain):
         raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, "it is of another log")
-    return checkpoint, signed_by
+    return checkpoint, judge_signers(signed_by, cosigned_by, policy)
+
+
+def judge_signers(signed_by: tuple[note.NoteKey, ...], cosigned_by: tuple[note.Cosignature, ...],
+                  policy: Policy | None) -> Signed:
+    """Errors  NotVerified CHECKPOINT_NOT_VALID, NOT_COSIGNED: not those whom the policy asks for."""
+    if not signed_by:
+        raise NotVerified(KernelCode.CHECKPOINT_NOT_VALID, "it is signed by nobody who signs for this network")
+    count = len(cosigned_by)
+    asked = policy is not None and policy.quorum != NONE
+    if policy is not None and not policy.is_met_by([one.key for one in cosigned_by]):
+        raise NotVerified(BaseCode.NOT_COSIGNED, f"cosigned by {count} of {len(policy.witnesses)}")
+    return Signed(signed_by, cosigned_by, len(policy.witnesses) if policy else 0, by_quorum=asked)
 
 
 def verify_in_history(network: Network, checkpoint: note.Checkpoint, found: InHistory) -> None:
@@ -160,24 +202,31 @@ def origin(chain: str) -> str:
     return f"xinglin/{chain}"
 
 
-def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedReceipt:
+def verify_receipt(receipt: Receipt, pinned: NetworkId | None, modules: ModuleSet,
+                   policy: Policy | None = None) -> VerifiedReceipt:
     """Errors  NotVerified, whose code says which step failed."""
     network = open_network(receipt.manifest, pinned)
-    checkpoint, signed_by = open_checkpoint(network, receipt.checkpoint)
+    checkpoint, signed = open_checkpoint(network, receipt.checkpoint, policy)
     verify_in_history(network, checkpoint, receipt.outcome)
     verify_in_history(network, checkpoint, receipt.closing)
-    leaf: Leaf = read_file(receipt.outcome.leaf, Leaf)
-    closing = read_closing(network, receipt.closing)
+    return read_outcome(network, receipt.outcome, receipt.closing, receipt.events, modules, signed)
+
+
+def read_outcome(network: Network, outcome: InHistory, closed: InHistory, told: bytes, modules: ModuleSet,
+                 signed: Signed) -> VerifiedReceipt:
+    """What two leaves that stand in the history say, if they and the events belong together."""
+    leaf: Leaf = read_file(outcome.leaf, Leaf)
+    closing = read_closing(network, closed)
     if leaf.kind is LeafKind.CLOSING:
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the leaf is not of an outcome")
-    if leaf.height != closing.height or receipt.outcome.index >= receipt.closing.index:
+    if leaf.height != closing.height or outcome.index >= closed.index:
         raise NotVerified(KernelCode.NOT_IN_HISTORY, "the closing leaf is of another block")
-    if leaf.events_hash != events_hash(network.hashes, receipt.events):
+    if leaf.events_hash != events_hash(network.hashes, told):
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH)
-    events = read_file(receipt.events, modules.events_type)
+    events = read_file(told, modules.events_type)
     if not _tells_the_same(leaf, events):
         raise NotVerified(KernelCode.EVENTS_DO_NOT_MATCH, "the envelope says something else than the leaf")
-    return VerifiedReceipt(network, leaf, closing, events, signed_by)
+    return VerifiedReceipt(network, leaf, closing, events, signed)
 
 
 def _tells_the_same(leaf: Leaf, events: tuple[Event, ...]) -> bool:
@@ -194,10 +243,11 @@ def _tells_the_same(leaf: Leaf, events: tuple[Event, ...]) -> bool:
         and (refused or first.failed == NONE_FAILED)
 
 
-def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet) -> VerifiedRow:
+def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet,
+                 policy: Policy | None = None) -> VerifiedRow:
     """Errors  NotVerified, whose code says which step failed."""
     network = open_network(proof.manifest, pinned)
-    checkpoint, signed_by = open_checkpoint(network, proof.checkpoint)
+    checkpoint, signed = open_checkpoint(network, proof.checkpoint, policy)
     verify_in_history(network, checkpoint, proof.closing)
     closing = read_closing(network, proof.closing)
     table = modules.tables.get(proof.table)
@@ -215,4 +265,4 @@ def verify_state(proof: StateProof, pinned: NetworkId | None, modules: ModuleSet
     except ProofInvalid as error:
         raise NotVerified(KernelCode.NOT_IN_STATE, error.detail) from None
     row = None if proof.row is None else read_file(proof.row, table.value)
-    return VerifiedRow(network, table, table.decode_key(proof.key), row, closing, signed_by)
+    return VerifiedRow(network, table, table.decode_key(proof.key), row, closing, signed)

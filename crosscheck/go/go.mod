@@ -1,0 +1,3 @@
+module xinglin/crosscheck
+
+go 1.21

@@ -1,0 +1,108 @@
+"""A witness over HTTP: one path, bounded bodies, bounded connections, nothing that a request could make grow."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
+from typing import Any
+
+from xinglin.base.check import Failed
+from xinglin.base.limits import (
+    WITNESS_BODY_BYTES_MAX,
+    WITNESS_CONNECTIONS_MAX,
+    WITNESS_TIMEOUT_MS,
+)
+from xinglin.witness.codes import WitnessCode
+from xinglin.witness.kept import Witness
+from xinglin.witness.protocol import PATH, Answer
+
+LOOKS_UP_S = 0.05                  # from its socket, to see whether it is to end
+
+
+class WitnessServer(ThreadingHTTPServer):
+    """Listens from the moment that it is made. `serve_forever` in one thread, `shutdown` from another."""
+
+    daemon_threads = True
+
+    def __init__(self, witness: Witness, host: str, port: int):
+        """Errors  Failed ADDRESS_NOT_USABLE."""
+        self.witness = witness
+        self._places = threading.BoundedSemaphore(WITNESS_CONNECTIONS_MAX)
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            raise Failed(WitnessCode.ADDRESS_NOT_USABLE, f"{host}:{port}: {error}") from None
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)        # full: the log asks again
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
+        """A peer that went away is nothing to report; anything else was answered with 500 already."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "xinglin-witness"
+    sys_version = ""
+    timeout = WITNESS_TIMEOUT_MS / 1000
+    server: WitnessServer
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        known = length.isascii() and length.isdigit() and "Transfer-Encoding" not in self.headers
+        if not known or len(length) > 9 or int(length) > WITNESS_BODY_BYTES_MAX:
+            self.close_connection = True          # what follows is not read, so it cannot be told from a request
+            self._send(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if known else HTTPStatus.LENGTH_REQUIRED))
+            return
+        body = self.rfile.read(int(length))
+        if self.path.rstrip("/") != PATH:
+            self._send(Answer(HTTPStatus.NOT_FOUND))
+            return
+        try:
+            self._send(self.server.witness.answer(body))
+        except Failed as error:                   # nothing was signed; whoever runs this sees why
+            self.log_message("%s", str(error))
+            self._send(Answer(HTTPStatus.INTERNAL_SERVER_ERROR))
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Not each request: a log asks once a second."""
+
+
+@contextmanager
+def serving(server: WitnessServer) -> Iterator[WitnessServer]:
+    """The server, answering in a thread of its own until the block is left."""
+    thread = threading.Thread(target=server.serve_forever, args=(LOOKS_UP_S,), name="witness", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+__all__ = ["WitnessServer", "serving"]

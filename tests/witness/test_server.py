@@ -1,0 +1,122 @@
+"""The witness over HTTP: sockets and all."""
+
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from witness.logs import ORIGIN, GrowingLog, following
+from worlds import key_named
+from xinglin.base import note
+from xinglin.base.check import Failed
+from xinglin.base.limits import WITNESS_BODY_BYTES_MAX
+from xinglin.base.note import KeyUse, NoteKey
+from xinglin.base.policy import Witness as Named
+from xinglin.witness.asking import ask, ask_all
+from xinglin.witness.codes import WitnessCode
+from xinglin.witness.kept import Witness
+from xinglin.witness.server import WitnessServer, serving
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WitnessServer]:
+    witness = following(tmp_path / "w", GrowingLog())
+    with serving(WitnessServer(witness, "127.0.0.1", 0)) as running:
+        yield running
+    witness.close()
+
+
+def named(server: WitnessServer, key: NoteKey | None = None, path: str = "") -> Named:
+    return Named("w", key or server.witness.verifier_key, f"http://127.0.0.1:{server.port}{path}")
+
+
+def post(server: WitnessServer, body: bytes, path: str = "/add-checkpoint", **headers: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_log_collects_a_cosignature_and_catches_up_with_what_the_witness_knows(server: WitnessServer) -> None:
+    log = GrowingLog()
+    for size, guess in ((3, 0), (10, 3), (20, 0), (20, 20), (21, 7)):
+        log.to(size)
+        asked = ask(named(server), log.note(), guess, log.proof)
+        assert asked.why_not == ""
+        assert note.open_checkpoint(log.note() + asked.line, [server.witness.verifier_key]).cosigned_by
+
+
+def test_a_witness_that_saw_another_history_says_no_to_this_one(server: WitnessServer) -> None:
+    assert ask(named(server), GrowingLog().to(10).note(), 0, GrowingLog().to(10).proof).line
+    other = GrowingLog("other").to(10)
+    assert "another history" in ask(named(server), other.note(), 0, other.proof).why_not
+    longer = GrowingLog("other").to(30)
+    assert "answered 422" in ask(named(server), longer.note(), 0, longer.proof).why_not
+    shorter = GrowingLog().to(9)
+    assert "another history" in ask(named(server), shorter.note(), 0, shorter.proof).why_not
+
+
+def test_a_line_by_another_key_than_the_policys_is_no_cosignature(server: WitnessServer) -> None:
+    other = NoteKey(server.witness.name, KeyUse.WITNESS, key_named("impostor").public)
+    log = GrowingLog().to(5)
+    assert ask(named(server, other), log.note(), 0, log.proof).why_not == "signed with another key"
+
+
+def test_who_cannot_be_reached_holds_up_nobody(server: WitnessServer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))            # bound and not listening: refused at once
+        closed = Named("closed", server.witness.verifier_key, f"http://127.0.0.1:{taken.getsockname()[1]}")
+        log = GrowingLog().to(5)
+        silent = Named("silent", server.witness.verifier_key, None)
+        odd = [Named(f"odd {at}", server.witness.verifier_key, url) for at, url in enumerate(
+            ("file:///etc/passwd", "http://", "ftp://127.0.0.1/", "http://127.0.0.1:99999/", "http://127.0.0.1/?x=1"))]
+        found = {one.witness: one for one in ask_all(
+            [closed, silent, *odd, named(server)], log.note(), lambda _: 0, log.proof)}
+    assert found["w"].line and "silent" not in found
+    assert all(not found[one].line and found[one].why_not for one in found if one != "w")
+
+
+def test_one_connection_serves_many_requests(server: WitnessServer) -> None:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    log = GrowingLog()
+    for size in range(1, 6):
+        connection.request("POST", "/add-checkpoint", log.to(size).request(size - 1))
+        answer = connection.getresponse()
+        assert (answer.status, len(answer.read().splitlines())) == (200, 1)
+    connection.close()
+
+
+def test_other_paths_methods_and_bodies_are_refused(server: WitnessServer) -> None:
+    body = GrowingLog().to(3).request(0)
+    assert post(server, body, "/elsewhere")[0] == 404
+    assert post(server, bytes(WITNESS_BODY_BYTES_MAX + 1))[0] == 413
+    assert post(server, body, **{"Content-Length": "x"})[0] == 411
+    assert post(server, body, **{"Content-Length": "²"})[0] == 411
+    assert post(server, body, **{"Transfer-Encoding": "chunked"})[0] == 411
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/add-checkpoint")
+    assert connection.getresponse().status == 501
+    connection.close()
+    assert not list((server.witness.folder / "cosigned").iterdir())
+    assert post(server, body)[0] == 200
+
+
+def test_a_witness_whose_list_of_logs_is_broken_says_that_it_cannot(server: WitnessServer) -> None:
+    (server.witness.folder / "logs").write_text("nonsense\n")
+    assert post(server, GrowingLog().to(3).request(0)) == (500, b"")
+
+
+def test_an_address_in_use_is_an_error(server: WitnessServer) -> None:
+    for port in (server.port, 99_999):
+        with pytest.raises(Failed) as caught:
+            WitnessServer(server.witness, "127.0.0.1", port)
+        assert caught.value.code is WitnessCode.ADDRESS_NOT_USABLE
+
+
+def test_the_witness_is_for_one_log_only(server: WitnessServer) -> None:
+    assert list(server.witness.logs()) == [ORIGIN] and isinstance(server.witness, Witness)
