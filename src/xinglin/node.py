@@ -17,11 +17,13 @@ from xinglin.base.check import BaseCode, Code, Failed, NotFound, invariant, requ
 from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.history import inclusion_path
 from xinglin.base.ids import TxId
+from xinglin.base.limits import SCRUB_EVERY_MS
 from xinglin.engine import durable
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
+from xinglin.engine.scrub import Scrubbing
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
@@ -63,6 +65,7 @@ class Node:
         self.clock = clock
         self._listeners: list[Callable[[Applied], None]] = []
         self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
+        self._scrubbing: Scrubbing | None = None
 
     # -- opening
 
@@ -84,7 +87,7 @@ class Node:
     @classmethod
     def open(cls, home: Path, modules: ModuleSet) -> "Node":
         """Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, MODULES_DIFFER, CLOCK_BEHIND_TIP, CLOCK_FILE_NOT_UNDERSTOOD,
-                TIP_BEHIND_ACKNOWLEDGED, CHECKPOINT_KEY_NOT_USABLE, and the store's own.
+                TIP_BEHIND_ACKNOWLEDGED, ALARM_STANDS, CHECKPOINT_KEY_NOT_USABLE, and the store's own.
         """
         ledger = Ledger.open(home / "store", modules)
         try:
@@ -98,7 +101,14 @@ class Node:
             ledger.store.close()
             raise
 
+    def scrub(self, every_ms: int = SCRUB_EVERY_MS) -> None:
+        """Read the store again, a little at a time, as long as this node runs. What lies stops the engine."""
+        if self._scrubbing is None:
+            self._scrubbing = Scrubbing(self.engine, every_ms)
+
     def close(self) -> None:
+        if self._scrubbing is not None:
+            self._scrubbing.close()
         self.engine.close()
 
     # -- ordering

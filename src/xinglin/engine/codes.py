@@ -26,3 +26,8 @@ class EngineCode(Code):
     SUBJECT_SHARE_USED_UP = 8032
     PATIENTS_SHARE_USED_UP = 8033
     TIME_ENDS = 8034
+
+    # -- keeping: scrubbing and pruning, from 8063
+    SCRUB_ALARM = 8063
+    PRUNE_TOO_RECENT = 8064
+    ALARM_STANDS = 8065

@@ -292,6 +292,11 @@ class StateTree:
         self._height = height
         self._journaled += len(touched)
 
+    def holds(self, path: bytes, row_hash: bytes) -> bool:
+        """Whether this leaf stands in the tree, read from its bucket. Errors  Failed STORE_CORRUPT."""
+        entries, _ = self._read(bucket_at(self._heap.buckets, int.from_bytes(path[:4], "big")))
+        return path + row_hash in entries
+
     def prove(self, path: bytes) -> StateProof:
         """Proof of presence or absence under `root`, checked before it leaves.
 
