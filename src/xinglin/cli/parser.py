@@ -27,6 +27,7 @@ from xinglin.cli import (
     record,
     show,
     subject,
+    upkeep,
 )
 from xinglin.cli.call import Call, Output, language
 from xinglin.cli.codes import CliCode, Usage
@@ -47,6 +48,8 @@ def build(lang: Lang) -> TyperGroup:
     for name, verb in (("trace", proofs.trace), ("verify", proofs.verify), ("explain", explain.explain),
                        ("doctor", doctor.doctor)):
         app.command(name)(verb)
+    for care in (upkeep.fsck, upkeep.scrub, upkeep.prune, upkeep.backup, upkeep.restore):
+        app.command(care.__name__)(care)
     app.add_typer(clock.app, name="clock")
     app.add_typer(bench.app, name="bench")
     app.command("version")(version)

@@ -1,0 +1,11 @@
+"""Backups of a home: a copy without anything that signs or opens, its list of hashes, and a way back.
+
+Sits above the home: it knows where the node's store and the holders' cabinets and ciphertext lie (docs/adr/0030).
+"""
+
+from xinglin.backup.codes import BackupCode
+from xinglin.backup.contents import Contents
+from xinglin.backup.make import of_closed, of_running
+from xinglin.backup.restore import Restored, restore
+
+__all__ = ["BackupCode", "Contents", "Restored", "of_closed", "of_running", "restore"]
