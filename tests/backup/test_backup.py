@@ -240,28 +240,33 @@ def another_link(folder: Path) -> None:
     name.symlink_to(folder / "home" / "ledger" / "clock")
 
 
-@pytest.mark.parametrize(("alter", "code"), [
-    (one_bit, BackupCode.BACKUP_ALTERED),
-    (lambda folder: os.truncate(some_file(folder), 100), BackupCode.BACKUP_ALTERED),
-    (lambda folder: some_file(folder).unlink(), BackupCode.BACKUP_ALTERED),
-    (lambda folder: (folder / "home" / "ledger" / "store" / "more").write_bytes(b""), BackupCode.BACKUP_ALTERED),
-    (lambda folder: (folder / "home" / "ledger" / "checkpoint.key").write_bytes(bytes(32)), BackupCode.BACKUP_ALTERED),
-    (another_link, BackupCode.BACKUP_ALTERED),
-    (lambda folder: altered(folder, height=3), BackupCode.BACKUP_ALTERED),
-    (lambda folder: altered(folder, network="00" * 32), fsck.FsckCode.TIP_LIES),
-    (lambda folder: altered(folder, format="xinglin backup 2"), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: altered(folder, height=-1), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: altered(folder, height=True), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: altered(folder, network="../.."), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: altered(folder, files={"ledger/clock": [1]}), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: altered(folder, apart=[3]), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: (folder / contents.LIST_NAME).write_text("[1, 2"), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: (folder / contents.LIST_NAME).write_text("[]"), BackupCode.BACKUP_NOT_UNDERSTOOD),
-    (lambda folder: (folder / contents.LIST_NAME).unlink(), BackupCode.BACKUP_INCOMPLETE),
-], ids=str)
+ALTERED: dict[str, tuple[Callable[[Path], object], Code]] = {
+    "a bit": (one_bit, BackupCode.BACKUP_ALTERED),
+    "cut": (lambda folder: os.truncate(some_file(folder), 100), BackupCode.BACKUP_ALTERED),
+    "gone": (lambda folder: some_file(folder).unlink(), BackupCode.BACKUP_ALTERED),
+    "one more": (lambda folder: (folder / "home" / "ledger" / "store" / "more").write_bytes(b""),
+                 BackupCode.BACKUP_ALTERED),
+    "a key": (lambda folder: (folder / "home" / "ledger" / "checkpoint.key").write_bytes(bytes(32)),
+              BackupCode.BACKUP_ALTERED),
+    "a link": (another_link, BackupCode.BACKUP_ALTERED),
+    "another height": (lambda folder: altered(folder, height=3), BackupCode.BACKUP_ALTERED),
+    "another network": (lambda folder: altered(folder, network="00" * 32), fsck.FsckCode.TIP_LIES),
+    "another format": (lambda folder: altered(folder, format="xinglin backup 2"), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "below zero": (lambda folder: altered(folder, height=-1), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no number": (lambda folder: altered(folder, height=True), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no hash": (lambda folder: altered(folder, network="../.."), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no size": (lambda folder: altered(folder, files={"ledger/clock": [1]}), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no name": (lambda folder: altered(folder, apart=[3]), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no JSON": (lambda folder: (folder / contents.LIST_NAME).write_text("[1, 2"), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no object": (lambda folder: (folder / contents.LIST_NAME).write_text("[]"), BackupCode.BACKUP_NOT_UNDERSTOOD),
+    "no list": (lambda folder: (folder / contents.LIST_NAME).unlink(), BackupCode.BACKUP_INCOMPLETE),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
 def test_a_backup_that_is_not_as_it_was_made_gives_no_home(
-        home: Path, tmp_path: Path, alter: Callable[[Path], object], code: Code) -> None:
-    folder = tmp_path / "copy"
+        home: Path, tmp_path: Path, name: str) -> None:
+    (alter, code), folder = ALTERED[name], tmp_path / "copy"
     backup.of_closed(home, folder)
     alter(folder)
     fails(code, lambda: backup.restore(folder, tmp_path / "host", MODULE_SET, verify=True))

@@ -1,6 +1,7 @@
 """Backups of a home: a copy without anything that signs or opens, its list of hashes, and a way back.
 
-Sits above the home: it knows where the node's store and the holders' cabinets and ciphertext lie (docs/adr/0030).
+Sits above the home: it knows where the node's store and the holders' cabinets and ciphertext lie. Why it is an
+allow-list: docs/adr/0030-trust-what-is-stored.md
 """
 
 from xinglin.backup.codes import BackupCode

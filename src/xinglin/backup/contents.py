@@ -97,10 +97,10 @@ def files_of(folder: Path) -> list[str]:
     for path in sorted((folder / HOME_NAME).rglob("*")):
         name = path.relative_to(folder / HOME_NAME).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name} is no plain file")
+            raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name}: is no plain file")
         if path.is_file():
             if not _belongs(name):
-                raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name} is of no backup")
+                raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name}: is of no backup")
             found.append(name)
     return found
 

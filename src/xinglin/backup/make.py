@@ -67,7 +67,7 @@ def _made(home: Path, to: Path, told: Told, at_one_moment: Callable[[Callable[[S
     frozen = home / "ledger" / FROZEN.format(secrets.token_hex(4))
     try:
         disk.make_folder(to)
-        require(not any(to.iterdir()), BackupCode.BACKUP_NOT_WRITTEN, f"{to} is not empty")
+        require(not any(to.iterdir()), BackupCode.BACKUP_NOT_WRITTEN, f"{to}: is not empty")
         disk.replace_file(to / contents.INCOMPLETE_NAME, b"This backup is being made, or was interrupted.\n")
         copies = to / contents.HOME_NAME
         try:

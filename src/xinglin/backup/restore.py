@@ -54,13 +54,13 @@ def _copy_all(folder: Path, found: Contents, part: Path, told: Told) -> None:
     here = contents.files_of(folder)
     for name in sorted({*found.files} ^ {*here}):
         said = "is missing" if name in found.files else "is one too many"
-        raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name} {said}")
+        raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name}: {said}")
     total, done = sum([one.bytes for one in found.files.values()]), 0
     for name in here:
         disk.make_folder((part / name).parent)
         copied = copy_file(folder / contents.HOME_NAME / name, part / name)
         if copied != found.files[name]:
-            raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name} has other bytes")
+            raise NotVerified(BackupCode.BACKUP_ALTERED, f"{name}: has other bytes")
         done += copied.bytes
         told("files", done, total)
     for path in [part, *[path for path in part.rglob("*") if path.is_dir()]]:

@@ -1,6 +1,7 @@
 """`xinglin fsck`, `scrub`, `prune`, `backup`, `restore`: what an operator does so that a ledger can be trusted."""
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,6 @@ from typer import Argument, Option
 
 from xinglin import backup as backups
 from xinglin import fsck as checks
-from xinglin.backup.contents import HOME_NAME
 from xinglin.base.check import NotVerified
 from xinglin.cli import show
 from xinglin.cli.call import Call, Output
@@ -24,6 +24,7 @@ from xinglin.engine import pruning
 from xinglin.engine import scrub as scrubs
 from xinglin.engine.ledger import Ledger
 from xinglin.engine.scrub import Phase, Scrubber
+from xinglin.kernel.module import ModuleSet
 from xinglin.modules import module_set
 
 CLEAN = (Column("chain", "网络", "network"), Column("network", "标识", "id"), Column("height", "高度", "height"),
@@ -65,8 +66,7 @@ def fsck(ctx: typer.Context, replay: Annotated[bool, Option("--replay")] = False
         raise Usage(CliCode.SAY_WHICH, "--replay --from BACKUP")
     with _told(call) as told:
         report = checks.check(_ledger(call), modules, told=told)
-        again = None if not replay else checks.replay(
-            _ledger(call), modules, None if base is None else _ledger_of_backup(base), told)
+        again = _replayed(_ledger(call), base, modules, told) if replay else None
     show.one(call, CLEAN, report._asdict() | {
         "time": Time(report.time_ms), "replayed": again.transactions if again else None, "clean": True})
     call.say("✓ 账本完好。", "✓ The ledger is clean.")
@@ -76,9 +76,12 @@ def fsck(ctx: typer.Context, replay: Annotated[bool, Option("--replay")] = False
                  "signatures and windows cannot be verified.")
 
 
-def _ledger_of_backup(base: Path) -> Path:
-    """Of a backup, of a home, or the folder itself."""
-    return next((found for found in (base / HOME_NAME / "ledger", base / "ledger") if found.is_dir()), base)
+def _replayed(ledger: Path, base: Path | None, modules: ModuleSet, told: Told) -> checks.Replayed:
+    if base is None:
+        return checks.replay(ledger, modules, None, told)
+    with tempfile.TemporaryDirectory(prefix="xinglin-fsck-") as own:       # opening a store writes to it
+        backups.restore(base, Path(own) / "home", modules, verify=False, told=told)
+        return checks.replay(ledger, modules, Path(own) / "home" / "ledger", told)
 
 
 def scrub(ctx: typer.Context) -> None:

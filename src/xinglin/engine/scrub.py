@@ -5,7 +5,7 @@ Each step is bounded and runs between blocks; the place is kept in the store, so
 the store itself calls damaged is found by the reading alone.
 
 At the first lie a `Failed` SCRUB_ALARM says where. Whoever runs the steps in a node stops it then and leaves `alarm`
-beside the store: a node with an alarm signs nothing (safety.md R21, docs/adr/0030).
+beside the store: a node with an alarm signs nothing (safety.md R21; docs/adr/0030-trust-what-is-stored.md).
 """
 
 import threading
@@ -120,9 +120,9 @@ class Scrubber:
             head = at[:2 + at[1]] if len(at) > 1 else at
             table = self._tables.get(head)
             if table is None:
-                raise _alarm(f"row {at.hex()} is of no table")
+                raise _alarm(f"row {at.hex()}: is of no table")
             if not self._ledger.tree.holds(digest(table.path_prefix + at[len(head):]), digest(data)):
-                raise _alarm(f"row {table.name} {at[len(head):].hex()} is not the tree's")
+                raise _alarm(f"row {table.name} {at[len(head):].hex()}: is not the tree's")
         self._rows += len(found)
         if len(found) == SCRUB_ROWS_PER_STEP:
             self._row = found[-1][0] + b"\x00"
@@ -153,7 +153,7 @@ class Scrubber:
         leaves = [*block.leaves, block.closing]
         for at, data in enumerate(leaves):
             if ledger.history.node(0, block.first + at) != leaf_hash(ledger.hashes, data):
-                raise _alarm(f"block {height} leaf {at} is not the history's")
+                raise _alarm(f"block {height} leaf {at}: is not the history's")
         executed = []
         for at, data in enumerate(block.leaves):
             leaf: Leaf = codec.decode(data, Leaf)
@@ -174,7 +174,7 @@ class Scrubber:
         while True:
             tile = [history.node(TILE_LEVELS * level, TILE * index + at) for at in range(TILE)]
             if append(hashes, Frontier(), tile).root != history.node(TILE_LEVELS * (level + 1), index):
-                raise _alarm(f"tile {index} of level {level} is not the history's")
+                raise _alarm(f"tile {index} of level {level}: is not the history's")
             if (index + 1) % TILE:
                 return
             index, level = index // TILE, level + 1

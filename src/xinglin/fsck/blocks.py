@@ -38,7 +38,7 @@ class Blocks:
             where = f"block {int.from_bytes(key[1:], 'big')}"
             block: Block = read(data, Block, where)
             same(key[1:], (self.height + 1).to_bytes(8, "big"), FsckCode.BLOCKS_LIE,
-                 f"{where} stands where block {self.height + 1} is due")
+                 f"{where}: stands where block {self.height + 1} is due")
             self._check_head(block, where)
             found = [self._outcome(block, index, where) for index in range(len(block.leaves))]
             self._check_order(found, where)
@@ -50,18 +50,18 @@ class Blocks:
             yield block, found
 
     def _check_head(self, block: Block, where: str) -> None:
-        same(block.height, self.height + 1, FsckCode.BLOCKS_LIE, f"{where} says it is block {block.height}")
+        same(block.height, self.height + 1, FsckCode.BLOCKS_LIE, f"{where}: says it is block {block.height}")
         same(block.first, self.tree.size, FsckCode.BLOCKS_LIE,
-             f"{where} begins at leaf {block.first}, {self.tree.size} stand before it")
+             f"{where}: begins at leaf {block.first}, {self.tree.size} stand before it")
         if block.time_ms <= self.time_ms:
-            raise Lie(FsckCode.BLOCKS_LIE, f"{where} is not later than the one before")
+            raise Lie(FsckCode.BLOCKS_LIE, f"{where}: is not later than the one before")
         if not block.leaves or len(block.leaves) != len(block.events):
-            raise Lie(FsckCode.BLOCKS_LIE, f"{where} has {len(block.leaves)} leaves, {len(block.events)} events")
+            raise Lie(FsckCode.BLOCKS_LIE, f"{where}: has {len(block.leaves)} leaves, {len(block.events)} events")
 
     def _outcome(self, block: Block, index: int, block_where: str) -> Found:
         where = f"{block_where} leaf {index}"
         leaf: Leaf = read(block.leaves[index], Leaf, where)
-        same((leaf.height, leaf.index), (block.height, index), FsckCode.BLOCKS_LIE, f"{where} is of another place")
+        same((leaf.height, leaf.index), (block.height, index), FsckCode.BLOCKS_LIE, f"{where}: is of another place")
         data = block.events[index]
         same(tagged(self._hashes, "xinglin/events/1", data), leaf.events_hash, FsckCode.EVENTS_LIE,
              f"{where}: its events have another hash")
@@ -94,7 +94,7 @@ class Blocks:
         for level, index, hashes in self.tree.add(leaf):
             key = b"h" + bytes((level,)) + index.to_bytes(8, "big")
             same(self._store.get(key), hashes, FsckCode.HISTORY_LIES,
-                 f"tile {index} of level {level}, which {where} fills, has other hashes")
+                 f"{where}: tile {index} of level {level}, which it fills, has other hashes")
 
     def _check_checkpoint(self, block: Block, where: str) -> None:
         try:
@@ -119,4 +119,4 @@ class Blocks:
         for key, _ in self._store.scan(b"h"):
             level, index = key[1], int.from_bytes(key[2:], "big")
             if len(key) != 10 or not self.tree.has_tile(level, index):
-                raise Lie(FsckCode.HISTORY_LIES, f"tile {index} of level {level} is of no leaf")
+                raise Lie(FsckCode.HISTORY_LIES, f"tile {index} of level {level}: is of no leaf")

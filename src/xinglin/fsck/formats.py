@@ -90,8 +90,8 @@ def check_families(store: Store) -> None:
         if first is None:
             break
         if first[0][:1] not in [bytes((one,)) for one in FAMILIES]:
-            raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {first[0].hex()} is of no family")
+            raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {first[0].hex()}: is of no family")
         start = bytes((first[0][0] + 1,))
     for key, _ in store.scan(b"m"):
         if key not in META_KEYS:
-            raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {key!r} is none that a ledger has")
+            raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {key.hex()}: is none that a ledger has")

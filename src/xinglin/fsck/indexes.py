@@ -33,7 +33,7 @@ class Indexes:
             for about in _abouts(one.events):
                 self._abouts += 1
                 same(self._store.get(b"a" + about + one.place), b"", FsckCode.INDEX_LIES,
-                     f"{where} is not found by {about.hex()}")
+                     f"{where}: is not found by {about.hex()}")
 
     def check_end(self) -> None:
         if self._count(b"x") != self._ids:
@@ -49,7 +49,7 @@ class Indexes:
 
     def _require(self, key: bytes, place: bytes, known: Sequence[bytes], some_id: bytes) -> None:
         if some_id not in known:
-            raise Lie(FsckCode.INDEX_LIES, f"index entry {key.hex()} is of no outcome")
+            raise Lie(FsckCode.INDEX_LIES, f"index entry {key.hex()}: is of no outcome")
 
     def _events_at(self, place: bytes) -> tuple[Any, ...]:
         """Of the outcome at this place; none when there is no such place. The blocks have been read before."""
@@ -75,6 +75,6 @@ def check_executed(store: Store, ids: dict[int, list[tuple[int, bytes]]]) -> Non
               for minute, rows in ids.items() for height, joined in rows}
     for key, joined in store.scan(b"r"):
         same(joined, wanted.pop(key, None), FsckCode.REPLAY_IDS_LIE,
-             f"executed ids under key {key.hex()} are not those of that block")
+             f"executed ids {key.hex()}: are not those of that block")
     for key in wanted:
-        raise Lie(FsckCode.REPLAY_IDS_LIE, f"executed ids under key {key.hex()} are missing")
+        raise Lie(FsckCode.REPLAY_IDS_LIE, f"executed ids {key.hex()}: are missing")

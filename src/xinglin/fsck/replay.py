@@ -229,7 +229,7 @@ def _replay_all(folder: Path, modules: ModuleSet, base: Path | None, told: Told)
         state.load(copy.store, copy.tip)
         network = network_id(copy.manifest)
     with opened(folder, modules) as found:
-        same(network_id(found.manifest), network, FsckCode.REPLAY_NOT_POSSIBLE, f"{base} is of another network")
+        same(network_id(found.manifest), network, FsckCode.REPLAY_NOT_POSSIBLE, f"{base}: is of another network")
         _check_base(found, state, base)
         return _replay(found, state, modules, told)
 
@@ -240,11 +240,12 @@ def _check_base(found: Opened, state: ReplayState, base: Path) -> None:
         return
     data = found.store.get(b"k" + state.height.to_bytes(8, "big"))
     if data is None:
-        raise Lie(FsckCode.REPLAY_NOT_POSSIBLE, f"{base} is at height {state.height}, which this ledger does not reach")
+        raise Lie(FsckCode.REPLAY_NOT_POSSIBLE,
+                  f"{base}: is at height {state.height}, which this ledger does not reach")
     block: Block = read(data, Block, f"block {state.height}")
     with_closing = block.first + len(block.leaves) + 1
     same((with_closing, block.time_ms), (state.history_size, state.time_ms), FsckCode.REPLAY_DIFFERS,
-         f"{base} stands on another block {state.height}")
+         f"{base}: stands on another block {state.height}")
 
 
 def _replay(found: Opened, state: ReplayState, modules: ModuleSet, told: Told) -> Replayed:
@@ -281,6 +282,6 @@ def _compare(block: Block, applied: Applied, where: str) -> None:
     ours: list[tuple[bytes, bytes]] = [(one.leaf, one.events) for one in applied.outcomes]
     for index, theirs in enumerate(zip(block.leaves, block.events, strict=True)):
         same(ours[index] if index < len(ours) else None, theirs, FsckCode.REPLAY_DIFFERS,
-             f"{where} leaf {index} comes out another way")
+             f"{where} leaf {index}: comes out another way")
     same((len(ours), applied.closing), (len(block.leaves), block.closing), FsckCode.REPLAY_DIFFERS,
-         f"{where} closes another way")
+         f"{where}: closes another way")

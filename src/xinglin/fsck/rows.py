@@ -53,14 +53,14 @@ class Rows:
                 tally = row
             elif isinstance(row, ReplayRow):
                 same((row.count, row.running), minutes.pop(key, None), FsckCode.REPLAY_IDS_LIE,
-                     f"{where} is not of the transactions executed")
+                     f"{where}: is not of the transactions executed")
             elif table.name == "access/log":
                 same((row.count, row.running), unseen.pop(key, None), FsckCode.ACCESS_LOG_LIES,
-                     f"{where} is not of the entries ordered")
+                     f"{where}: is not of the entries ordered")
         for subject in unseen:
-            raise Lie(FsckCode.ACCESS_LOG_LIES, f"access/log has no row for {subject.hex()}")
+            raise Lie(FsckCode.ACCESS_LOG_LIES, f"row access/log {subject.hex()}: is missing")
         for key in minutes:
-            raise Lie(FsckCode.REPLAY_IDS_LIE, f"{_named(REPLAY, key)} is missing")
+            raise Lie(FsckCode.REPLAY_IDS_LIE, f"{_named(REPLAY, key)}: is missing")
         self._check_tally(members, tally)
         self._check_no_other_due()
 
@@ -69,7 +69,7 @@ class Rows:
             head = at[:2 + at[1]] if len(at) > 1 else at
             table = self._tables.get(head)
             if table is None or len(at) - len(head) != table.width:
-                raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"row {at.hex()} is of no table")
+                raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"row {at.hex()}: is of no table")
             yield table, at[len(head):], data
 
     def _check_due(self, table: Table[Any], key: bytes, row: Any, where: str) -> None:
@@ -77,7 +77,7 @@ class Rows:
         if due_ms is not None:
             self._due += 1
             same(self._store.get(_due_key(due_ms, table, key)), b"", FsckCode.INDEX_LIES,
-                 f"{where} is due, and the index of timers does not know it")
+                 f"{where}: is due, and the index of timers does not know it")
 
     def _check_no_other_due(self) -> None:
         if sum(1 for _ in self._store.scan(b"d")) == self._due:
@@ -86,7 +86,7 @@ class Rows:
                   and (due_ms := table.due(read(data, table.value, _named(table, key)))) is not None}
         for key, _ in self._store.scan(b"d"):
             if key not in wanted:
-                raise Lie(FsckCode.INDEX_LIES, f"a timer under key {key.hex()} is of no row")
+                raise Lie(FsckCode.INDEX_LIES, f"timer {key.hex()}: is of no row")
 
     def _check_tally(self, members: dict[MemberStatus, int], tally: TallyRow | None) -> None:
         if MEMBERS.name in self._modules.tables:
@@ -138,11 +138,11 @@ class Rows:
         before = b""
         for key, row in self._store.scan(b"b"):
             if not row or len(row) % ENTRY_BYTES:
-                raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()} is cut")
+                raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()}: is cut")
             for at in range(0, len(row), ENTRY_BYTES):
                 entry = row[at:at + ENTRY_BYTES]
                 if entry[:HASH_BYTES] <= before or key != _bucket_key(buckets, entry):
-                    raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()} holds what is not its own")
+                    raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()}: holds what is not its own")
                 before = entry[:HASH_BYTES]
                 yield entry
 
@@ -166,7 +166,7 @@ class Rows:
                      if digest(table.path_prefix + key) == entry[:HASH_BYTES])
         if stored is not None and stored[:HASH_BYTES] == entry[:HASH_BYTES]:
             raise Lie(FsckCode.STATE_LIES, f"{where}: the tree has another hash of it")
-        raise Lie(FsckCode.STATE_LIES, f"{where} is not in the tree")
+        raise Lie(FsckCode.STATE_LIES, f"{where}: is not in the tree")
 
 
 def _due_key(due_ms: int, table: Table[Any], key: bytes) -> bytes:

@@ -57,7 +57,7 @@ class Transactions:
         if block.height < self.pruned_below:
             raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: its transactions were pruned, and have bytes")
         same(len(raws), len(executed), FsckCode.TRANSACTION_LIES,
-             f"{where} has {len(executed)} transactions and bytes of {len(raws)}")
+             f"{where}: has {len(executed)} transactions and bytes of {len(raws)}")
         by_minute: dict[int, list[bytes]] = {}
         for raw, one in zip(raws, executed, strict=True):
             minute = self._check_one(raw, one, block.time_ms, f"{where} leaf {one.index}")
@@ -78,7 +78,7 @@ class Transactions:
         same(self.pruned_below <= tip_height, True, FsckCode.TRANSACTION_LIES,
              f"transactions below height {self.pruned_below} are said to be pruned; the tip is at {tip_height}")
         if self._next is not None:
-            raise Lie(FsckCode.TRANSACTION_LIES, f"bytes of transactions under {self._next[0].hex()} are of no block")
+            raise Lie(FsckCode.TRANSACTION_LIES, f"transactions {self._next[0].hex()}: their bytes are of no block")
 
     def _check_one(self, raw: bytes, one: Found, time_ms: int, where: str) -> int:
         """Returns the minute of its expiry."""
@@ -89,7 +89,7 @@ class Transactions:
             body: Any = codec.decode_by(self._body, outer.body)
         except NotUnderstood as error:
             raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: {error.detail}") from None
-        same(body.network, self._network, FsckCode.TRANSACTION_LIES, f"{where} is of another network")
+        same(body.network, self._network, FsckCode.TRANSACTION_LIES, f"{where}: is of another network")
         same(tagged(self._hashes, "xinglin/txid/1", outer.body), one.tx_id, FsckCode.EVENTS_LIE,
              f"{where}: its events name another transaction")
         specs = [self._modules.messages[type(message)] for message in body.messages]
@@ -97,7 +97,7 @@ class Transactions:
              f"{where}: its events name other messages")
         window = TX_LONG_WINDOW_MS if all([spec.long_window for spec in specs]) else TX_WINDOW_MS
         if not time_ms < body.expires_at_ms <= time_ms + window:
-            raise Lie(FsckCode.TRANSACTION_LIES, f"{where} was executed outside its window")
+            raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: was executed outside its window")
         self._check_signatures(outer, body, specs, where)
         return int(body.expires_at_ms) // MS_PER_MINUTE
 
@@ -105,7 +105,7 @@ class Transactions:
         needed = list(dict.fromkeys([getattr(message, field) for message, spec in zip(body.messages, specs, strict=True)
                                      for field in spec.signed_by]))
         if [signer.account for signer in body.signers] != needed or len(outer.signatures) != len(needed):
-            raise Lie(FsckCode.SIGNATURE_LIES, f"{where} is not signed by whom it needs")
+            raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: is not signed by whom it needs")
         signed = SIGN_DOMAIN + outer.body
         for signer, signature in zip(body.signers, outer.signatures, strict=True):
             known = self._keys_of(signer.account).get(signer.key) or self._brought(body, specs, signer)
