@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fsck.ledgers import flipped, lived, planted, put, stored
 from homes import Home, home
+from xinglin.base import codec
 from xinglin.base.check import Failed, NotVerified
 from xinglin.engine import scrub
 from xinglin.engine.codes import EngineCode
-from xinglin.engine.ledger import Ledger
+from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.scrub import Scrubber
 from xinglin.modules import module_set, subjects
 from xinglin.node import Node
@@ -103,12 +105,23 @@ def lose(opened: Ledger, prefix: bytes) -> None:
 
 # -- planted
 
+def with_other_leaf(data: bytes) -> bytes:
+    block = codec.decode(data, BlockRow)
+    return codec.encode(structs.replace(block, leaves=(flipped(block.leaves[0], 99), *block.leaves[1:])))
+
+
+def with_other_events(data: bytes) -> bytes:
+    block = codec.decode(data, BlockRow)
+    return codec.encode(structs.replace(block, events=(flipped(block.events[0], 99), *block.events[1:])))
+
+
 LIES: dict[str, Callable[[dict[bytes, bytes]], dict[bytes, bytes | None]]] = {
     "a row is altered": lambda s: {first(s, b"s"): flipped(s[first(s, b"s")], 3)},
     "a row is gone": lambda s: {first(s, b"s"): None},
     "a row is added": lambda s: {subjects.SUBJECTS.store_prefix + bytes(16): b""},
     "a row is of no table": lambda s: {b"s\x01x": b""},
-    "a leaf is altered": lambda s: {first(s, b"k"): s[first(s, b"k")].replace(b"\x20", b"\x21", 1)},
+    "a leaf is altered": lambda s: {first(s, b"k"): with_other_leaf(s[first(s, b"k")])},
+    "events are altered": lambda s: {first(s, b"k"): with_other_events(s[first(s, b"k")])},
     "a block is gone": lambda s: {first(s, b"k"): None},
     "a tile is altered": lambda s: {first(s, b"h"): flipped(s[first(s, b"h")], 999)},
     "bytes are exchanged": lambda s: {first(s, b"t"): s[max(key for key in s if key[:1] == b"t")]},
