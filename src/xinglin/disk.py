@@ -63,7 +63,7 @@ def replacing(path: Path, *, sole_writer: bool = False) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name}.part") if sole_writer else _own_part(path)
     if sole_writer:
         part.unlink(missing_ok=True)
-    with _written(part) as out:
+    with new_file(part) as out:
         yield out
     try:
         os.replace(part, path)
@@ -73,8 +73,8 @@ def replacing(path: Path, *, sole_writer: bool = False) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def move_file(path: Path, to: Path) -> None:
-    """Give a durable file another name in its folder, over what bears it; durable on return."""
+def move(path: Path, to: Path) -> None:
+    """Give a durable file or folder another name in its folder, over what bears it; durable on return."""
     os.replace(path, to)
     sync_folder(to.parent)
 
@@ -85,7 +85,7 @@ def create_file(path: Path, data: bytes) -> None:
     Errors  FileExistsError.
     """
     part = _own_part(path)
-    with _written(part) as out:
+    with new_file(part) as out:
         out.write(data)
     try:
         os.link(part, path)
@@ -103,9 +103,9 @@ def _own_part(path: Path) -> Path:
 
 
 @contextmanager
-def _written(part: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path) -> Iterator[BinaryIO]:
     """A new file, synced once left; gone when that fails."""
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as out:
             os.fchmod(fd, 0o600)                  # whatever the umask
@@ -113,7 +113,7 @@ def _written(part: Path) -> Iterator[BinaryIO]:
             out.flush()
             os.fsync(fd)
     except BaseException:
-        os.unlink(part)
+        os.unlink(path)
         raise
 
 
@@ -135,5 +135,5 @@ def lock_file(path: Path, *, wait: bool = False, make: bool = True) -> int:
     return fd
 
 
-__all__ = ["create_file", "lock_file", "make_folder", "move_file", "readable_by_others", "replace_file", "replacing",
+__all__ = ["create_file", "lock_file", "make_folder", "move", "new_file", "readable_by_others", "replace_file", "replacing",
            "sync", "sync_folder", "write_all"]

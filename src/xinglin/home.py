@@ -5,6 +5,7 @@
                       /member.key   the organisation's own key
                       /service.key  its system's; service.pending: an enrolment that is under way
                       /vault/       its data room
+                      /mirrors      folders, a line each, that keep its keystore as well
                       /staff/NAME.key, NAME.json; NAME.pending: as above
     wallets/NAME.wallet             of patients who keep theirs here
 """
@@ -57,6 +58,7 @@ class HomeCode(Code):
     NAME_AMBIGUOUS = 8607
     CARD_NOT_UNDERSTOOD = 8608
     CARD_NOT_WRITTEN = 8609
+    MIRROR_NOT_THERE = 8638
 
 
 class NewOrganisation(NamedTuple):
@@ -254,9 +256,9 @@ class Home:
         elif (begun["name"], begun["role"], KeyFile.is_sealed(key_file)) == (name, role.name, passphrase is not None):
             KeyFile.open(key_file, passphrase)
         else:
-            disk.move_file(pending, card)
+            disk.move(pending, card)
             raise NotUnderstood(HomeCode.NAME_TAKEN, slug)     # by whoever was enrolled then
-        disk.move_file(pending, card)
+        disk.move(pending, card)
         return self.person(begun["account"])
 
     def _enrol(self, organisation: Organisation, card: dict[str, str], pending: Path, key_file: Path,
@@ -350,9 +352,23 @@ class Home:
         found = self._holders.get(organisation.member)
         if found is None:
             account, key = KeyFile.open(organisation.folder / "service.key")
-            found = Holder.open(self.node, organisation.folder / "vault", organisation.member, account, key)
+            found = Holder.open(self.node, organisation.folder / "vault", organisation.member, account, key,
+                                mirrors=self.mirrors(organisation))
             self._holders[organisation.member] = found
         return found
+
+    def mirrors(self, organisation: Organisation) -> list[Path]:
+        """Where its keystore is kept as well; each must be there, or keys would be written beside a disk that is not.
+
+        Errors  Failed MIRROR_NOT_THERE.
+        """
+        named = organisation.folder / "mirrors"
+        folders = [Path(line.strip()) for line in named.read_text("utf-8").splitlines() if line.strip()] \
+            if named.exists() else []
+        for folder in folders:
+            if not folder.is_dir():
+                raise Failed(HomeCode.MIRROR_NOT_THERE, str(folder))
+        return folders
 
     def holders(self) -> list[Holder]:
         """Every data room that has ever been opened here."""

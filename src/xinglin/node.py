@@ -18,7 +18,7 @@ from xinglin.base.check import BaseCode, Code, Failed, NotFound, NotVerified, in
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
 from xinglin.base.history import consistency_path, inclusion_path
 from xinglin.base.ids import TxId
-from xinglin.base.limits import PUBLISHED_LOOKED_AT_MAX
+from xinglin.base.limits import PUBLISHED_LOOKED_AT_MAX, SCRUB_EVERY_MS
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.policy import Policy, read_policy
 from xinglin.engine import durable, published
@@ -27,6 +27,7 @@ from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.published import PublishedRow
+from xinglin.engine.scrub import Scrubbing
 from xinglin.engine.tiles import Tile, tiles_of
 from xinglin.kernel import receipt_cose
 from xinglin.kernel.executor import Applied
@@ -79,6 +80,7 @@ class Node:
         self._key_name, self._key = checkpoint_name, checkpoint_key
         self._listeners: list[Callable[[Applied], None]] = []
         self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
+        self._scrubbing: Scrubbing | None = None
 
     # -- opening
 
@@ -100,7 +102,7 @@ class Node:
     @classmethod
     def open(cls, home: Path, modules: ModuleSet) -> "Node":
         """Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, MODULES_DIFFER, CLOCK_BEHIND_TIP, CLOCK_FILE_NOT_UNDERSTOOD,
-                TIP_BEHIND_ACKNOWLEDGED, CHECKPOINT_KEY_NOT_USABLE, and the store's own.
+                TIP_BEHIND_ACKNOWLEDGED, ALARM_STANDS, CHECKPOINT_KEY_NOT_USABLE, and the store's own.
         """
         ledger = Ledger.open(home / "store", modules)
         try:
@@ -115,7 +117,14 @@ class Node:
             ledger.store.close()
             raise
 
+    def scrub(self, every_ms: int = SCRUB_EVERY_MS) -> None:
+        """Read the store again, a little at a time, as long as this node runs. What lies stops the engine."""
+        if self._scrubbing is None:
+            self._scrubbing = Scrubbing(self.engine, every_ms)
+
     def close(self) -> None:
+        if self._scrubbing is not None:
+            self._scrubbing.close()
         self.engine.close()
 
     # -- ordering

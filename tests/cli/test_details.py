@@ -39,6 +39,26 @@ def import_details() -> Iterator[str]:
             yield from (text for one in given if (text := shown(one)))
 
 
+UPKEEP = {"Lie": 1, "same": 3, "_alarm": 0, "NotVerified": 1, "NotUnderstood": 1, "require": 2}
+
+
+def upkeep_details() -> Iterator[str]:
+    """Each detail of a check, a scrub or a backup."""
+    for file, tree in sources():
+        if file.startswith(("fsck/", "backup/")) or file in ("engine/scrub.py", "engine/pruning.py"):
+            for call in ast.walk(tree):
+                if isinstance(call, ast.Call):
+                    name = getattr(call.func, "id", "")
+                    if name in UPKEEP:
+                        yield from (text for one in call.args[UPKEEP[name]:UPKEEP[name] + 1] if (text := shown(one)))
+
+
+def test_every_detail_of_a_check_a_scrub_or_a_backup_has_chinese_words() -> None:
+    found = {text for text in upkeep_details() if not re.fullmatch("[7:]+|7: 7", text)}
+    assert len(found) > 60
+    assert not [text for text in found if not HAN.search(details.said(text, "zh"))]
+
+
 def test_every_detail_of_an_import_has_chinese_words() -> None:
     found = {text for text in import_details() if len(text) > 3 and not re.fullmatch(r"[a-z]+-[0-9]+|[0-9]+", text)}
     assert len(found) > 30

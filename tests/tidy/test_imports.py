@@ -34,6 +34,8 @@ def test_the_import_contract_is_kept() -> None:
     ("kernel/state.py", "from os import environ", "On-chain code reaches no clock"),
     ("base/codec.py", "import json", "On-chain code reaches no clock"),
     ("engine/history.py", "import rocksdict", "Only engine.store knows RocksDB"),
+    ("fsck/rows.py", "import xinglin.engine.tree", "Fsck reads what others wrote"),
+    ("fsck/blocks.py", "import xinglin.base.history", "Fsck reads what others wrote"),
     ("vault/seal.py", "import obstore", "Only vault.blobs knows the object store"),
 ])
 def test_a_planted_breach_of_the_contract_is_caught(

@@ -39,6 +39,9 @@ STORE_WRITE_BUFFER_BYTES = 32 * 1024 * 1024    # some 25,000 transactions; at 64
 STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
 TREE_BUCKETS_MAX = 2**29 - 1      # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
 TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay
+SCRUB_ROWS_PER_STEP = 256         # some 5 ms between two blocks
+SCRUB_LEAVES_PER_STEP = 512       # as many, or the one block that has more
+SCRUB_EVERY_MS = 1_000            # a million rows and as many transactions in two hours
 
 # -- genesis
 NAME_CHARS_MAX = 29               # chain id = name + "-sim" + "-" + 16 hex digits, at most 50

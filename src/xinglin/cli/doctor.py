@@ -6,19 +6,20 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import typer
 
 from xinglin.base.check import Failed
 from xinglin.base.units import MS_PER_SECOND
-from xinglin.cli import details, show
+from xinglin.cli import details, doctor_files, show
 from xinglin.cli.call import Call
+from xinglin.cli.doctor_files import FAIL, OK, WARN, Finding
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
 from xinglin.client import pins
 from xinglin.engine.codes import EngineCode
-from xinglin.holder import shelf
+from xinglin.holder import read_log, shelf
+from xinglin.holder.holder import Holder
 from xinglin.home import Home, HomeCode, Organisation
 from xinglin.vault import VaultCode
 
@@ -26,27 +27,21 @@ PYTHON = (3, 11)
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 2**30, 2**27     # one import of a large set; the next few blocks
 CLOCK_AHEAD_MS = 10 * MS_PER_SECOND
 
-OK, WARN, FAIL = "OK", "WARN", "FAIL"
-
 FOUND = (Column("state", "状态", "state"), Column("title", "检查", "check"), Column("found", "发现", "found"),
          Column("repair", "修复", "repair"))
 
 
 # What is looked at, for Chinese readers; programs go by `check`.
 CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "trust": "信任的网络", "ledger": "账本",
-             "clock": "时钟", "pin": "本网络", "cards": "机构资料", "vault": "保险库"}
-
-
-class Finding(NamedTuple):
-    state: str
-    check: str
-    found: str
-    repair: str = ""
+             "clock": "时钟", "pin": "本网络", "cards": "机构资料", "vault": "保险库", "alarm": "警报",
+             "acknowledged": "已确认高度",
+             "permissions": "文件权限", "keys": "密钥文件", "leftovers": "残留文件", "store": "存储",
+             "snapshot": "树快照", "backup": "备份", "mirror": "密钥库镜像", "reads": "读取锚定"}
 
 
 def doctor(ctx: typer.Context) -> None:
     call = Call.of(ctx)
-    findings = [*_machine(call), *_trust(call), *_home(call)]
+    findings = [*_machine(call), *_trust(call), *doctor_files.findings(call), *_home(call)]
     show.rows(call, FOUND, [one._asdict() | {"title": _title(call, one.check)} for one in findings])
     raise typer.Exit(1 if any(one.state == FAIL for one in findings) else 0)
 
@@ -104,7 +99,7 @@ def _home(call: Call) -> Iterator[Finding]:
             return
         for organisation in organisations:
             if (organisation.folder / "vault").is_dir():
-                yield _vault(call, home, organisation)
+                yield from _vault(call, home, organisation)
 
 
 def _clock(call: Call, home: Home, tip_ms: int) -> Finding:
@@ -128,13 +123,30 @@ def _pinned(call: Call, home: Home) -> Iterator[Finding]:
                       f"xinglin net trust {home.network.hex()} --name {home.node.chain}")
 
 
-def _vault(call: Call, home: Home, organisation: Organisation) -> Finding:
-    check = f"vault {organisation.slug}"
+def _vault(call: Call, home: Home, organisation: Organisation) -> Iterator[Finding]:
+    slug = organisation.slug
     try:
-        holder = home.holder(organisation)
-        damaged, incomplete = holder.keystore.damaged, shelf.incomplete(holder)
+        holder, mirrors = home.holder(organisation), home.mirrors(organisation)
+        yield _room(call, holder, slug)
     except Failed as error:
-        return _failed(call, check, error, FAIL)
+        yield _failed(call, f"vault {slug}", error, FAIL)
+        return
+    yield Finding(OK, f"mirror {slug}", ", ".join(map(str, mirrors))) if mirrors else Finding(
+        WARN, f"mirror {slug}", call.words("没有：这块磁盘一坏，病历就再也打不开",
+                                           "none: should this disk fail, no record opens again"),
+        call.words(f"在另一块磁盘上建立空文件夹，把路径写入 {organisation.folder / 'mirrors'}",
+                   f"make an empty folder on another disk and write its path into {organisation.folder / 'mirrors'}"))
+    running = read_log.running(holder)
+    ahead = running.count - running.anchored
+    yield Finding(WARN, f"reads {slug}", call.words(f"{ahead} 次读取尚未锚定", f"{ahead} reads are not anchored"),
+                  f"xinglin access anchor --as {slug}") if ahead else \
+        Finding(OK, f"reads {slug}", call.words(f"{running.count} 次，均已锚定", f"{running.count}, all anchored"))
+
+
+def _room(call: Call, holder: Holder, slug: str) -> Finding:
+    """Errors  Failed for what cannot be read at all."""
+    check = f"vault {slug}"
+    damaged, incomplete = holder.keystore.damaged, shelf.incomplete(holder)
     if damaged:
         return Finding(WARN, check, ", ".join(damaged), call.words(
             "请从镜像恢复所列密钥", "bring the keys named back from a mirror"))

@@ -29,6 +29,7 @@ from xinglin.cli import (
     show,
     subject,
     tiles,
+    upkeep,
     witness,
 )
 from xinglin.cli.call import Call, Output, language
@@ -52,6 +53,8 @@ def build(lang: Lang) -> TyperGroup:
                        ("tiles", tiles.tiles), ("witness", witness.witness), ("explain", explain.explain),
                        ("doctor", doctor.doctor)):
         app.command(name)(verb)
+    for care in (upkeep.fsck, upkeep.scrub, upkeep.prune, upkeep.backup, upkeep.restore):
+        app.command(care.__name__)(care)
     app.add_typer(clock.app, name="clock")
     app.add_typer(bench.app, name="bench")
     app.command("version")(version)

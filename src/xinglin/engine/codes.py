@@ -30,3 +30,8 @@ class EngineCode(Code):
     # -- publishing, from 8062
     NOTHING_TO_PUBLISH = 8062
     NEEDS_SHA256 = 8063
+
+    # -- keeping: scrubbing and pruning, from 8064
+    SCRUB_ALARM = 8064
+    PRUNE_TOO_RECENT = 8065
+    ALARM_STANDS = 8066

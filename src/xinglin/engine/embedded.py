@@ -32,6 +32,7 @@ from xinglin.base.limits import (
     SIGNATURE_CHUNK_MIN,
 )
 from xinglin.base.units import MS_PER_HOUR
+from xinglin.engine import scrub
 from xinglin.engine.acknowledged import Acknowledged
 from xinglin.engine.asked import Asked
 from xinglin.engine.budget import Budget
@@ -153,6 +154,7 @@ class Embedded:
         self._ended = False
         self._closing = threading.Lock()
         self._closed = False
+        self._folder = folder
         self._executor = threading.Thread(target=self._execute, name="executor", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="syncer", daemon=True)
         self._acknowledged = Acknowledged(folder / "acknowledged")
@@ -178,7 +180,8 @@ class Embedded:
         self._wake_up.close()
 
     def _check_start(self) -> None:
-        """Errors  Failed CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
+        """Errors  Failed ALARM_STANDS, CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
+        scrub.require_no_alarm(self._folder)
         self_test()
         behind = self.ledger.time_ms - self.clock.now_ms()
         if behind > CLOCK_BEHIND_MS_MAX:
@@ -229,6 +232,14 @@ class Embedded:
     def wake(self) -> None:
         """Look at the clock and the queue now."""
         self._wake_up.send()
+
+    def raise_alarm(self, error: Failed) -> None:
+        """The store lies: stop, and leave a word that keeps anyone from starting again unseen. From any thread.
+
+        Errors  Failed DISK_FULL, STORE_NOT_USABLE for the word; it has stopped all the same.
+        """
+        self._stop(error)
+        scrub.write_alarm(self._folder, error)
 
     def runs_here(self) -> bool:
         """Whether the calling thread is one of the engine's own, which must not wait for the engine."""

@@ -21,6 +21,7 @@ from xinglin.base.limits import EVENT_BYTES_MAX
 from xinglin.base.units import Height, Index, Millis
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, History
+from xinglin.engine.scrub import Scrubber
 from xinglin.engine.store import Batch, Store
 from xinglin.engine.tree import StateTree
 from xinglin.kernel.executor import Applied, Executor
@@ -88,6 +89,7 @@ class Ledger:
         self._cache: dict[bytes, Row] = {}
         self._batch: Batch = store.batch()
         self._next_due_ms: int | None = None
+        self.scrubber: Scrubber | None = None     # goes through the rows meanwhile, and must hear what changes
         self._next_due_known = False      # a look at the index costs as much as a quarter of a transaction
         invariant(self.tree.root == tip.state_root, "the state tree stands at the tip's root")
 
@@ -231,6 +233,8 @@ class Ledger:
         appended = applied.appended
         if appended is None:
             raise InvariantBroken("a written block has leaves")
+        if self.scrubber is not None:
+            self.scrubber.before_write(applied.rows)
         batch = self._batch
         self._write_rows(applied, batch)
         outcomes = applied.outcomes

@@ -185,6 +185,13 @@ class Store:
         except Exception as error:
             raise _failed(error) from error
 
+    def compact(self, first: bytes, end: bytes) -> None:
+        """Rewrite the files that hold keys from `first` up to `end`, without what was deleted. Takes its time."""
+        try:
+            self._db.compact_range(first, end)
+        except Exception as error:
+            raise _failed(error) from error
+
     def checkpoint(self, folder: Path) -> None:
         """A second store in the new folder, of hard links where the file system is the same."""
         try:

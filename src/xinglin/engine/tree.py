@@ -152,12 +152,25 @@ class StateTree:
         Errors  Failed STORE_CORRUPT when snapshot and buckets both fail to lead to that update's root.
         """
         tree = cls(store, hashes, folder)
-        for key, row in store.scan(JOURNAL, limit=1, reverse=True):
-            _, buckets, tree.count, tree.root = JOURNAL_HEAD.unpack_from(row)
-            tree._height = int.from_bytes(key[1:], "big")
-            if not tree._load(buckets):
-                tree._rebuild(buckets)
+        buckets = tree._stand_at_the_last_update()
+        if buckets and not tree._load(buckets):
+            tree._rebuild(buckets)
         return tree
+
+    @classmethod
+    def starts_fast(cls, store: Store, hashes: HashSuite, folder: Path) -> bool:
+        """Whether `open` finds a snapshot that leads to the tip, or would read every bucket."""
+        tree = cls(store, hashes, folder)
+        buckets = tree._stand_at_the_last_update()
+        return not buckets or tree._load(buckets)
+
+    def _stand_at_the_last_update(self) -> int:
+        """The number of buckets then; 0 when there was none."""
+        for key, row in self._store.scan(JOURNAL, limit=1, reverse=True):
+            _, buckets, self.count, self.root = JOURNAL_HEAD.unpack_from(row)
+            self._height = int.from_bytes(key[1:], "big")
+            return int(buckets)
+        return 0
 
     def update(
         self, changes: Sequence[tuple[bytes, bytes | None]], batch: Batch, height: int
@@ -291,6 +304,11 @@ class StateTree:
         batch.put(journal_key(height), head + b"".join(touched))
         self._height = height
         self._journaled += len(touched)
+
+    def holds(self, path: bytes, row_hash: bytes) -> bool:
+        """Whether this leaf stands in the tree, read from its bucket. Errors  Failed STORE_CORRUPT."""
+        entries, _ = self._read(bucket_at(self._heap.buckets, int.from_bytes(path[:4], "big")))
+        return path + row_hash in entries
 
     def prove(self, path: bytes) -> StateProof:
         """Proof of presence or absence under `root`, checked before it leaves.

@@ -81,3 +81,6 @@ class HolderCode(Code):
     NOT_SIGNED = 8459
     TOO_MUCH_WAITING = 8460
     ORDERED_ALREADY = 8461
+
+    # -- what the data room itself lacks
+    KEYSTORE_GONE = 8491

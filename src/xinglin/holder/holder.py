@@ -65,7 +65,14 @@ class Holder:
     @classmethod
     def open(cls, node: Node, folder: Path, member: MemberId, service: AccountId, service_key: SigningKey,
              segments: str | None = None, mirrors: Sequence[Path] = ()) -> "Holder":
-        """Open or create. `segments` is a folder or an S3-compatible address for ciphertext."""
+        """Open or create. `segments` is a folder or an S3-compatible address for ciphertext.
+
+        Errors  Failed KEYSTORE_GONE: there are sealed rows, and nowhere the keys that open them. New ones would open
+                none of it, and stand in the way of the old ones.
+        """
+        keys = [where / "keys" for where in (folder / "keystore", *mirrors)]
+        if (folder / "cabinet.db").exists() and not any([file.exists() for file in keys]):
+            raise Failed(HolderCode.KEYSTORE_GONE, str(folder / "keystore"))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kek = holder_kek(folder / "keystore", *mirrors)
         with ExitStack() as opened:

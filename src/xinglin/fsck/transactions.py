@@ -1,0 +1,141 @@
+"""The transactions' bytes: the leaf's own, understood, signed by everyone they name, inside their window, once.
+
+Invariant I3 (safety.md). Whether a key was live at the time is for `fsck --replay`, which has the state of then.
+Bytes below the height `mpruned` may be gone; leaves, events and the index of ids never are.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from xinglin.base import codec
+from xinglin.base.check import NotUnderstood, SignatureInvalid
+from xinglin.base.crypto import HashSuite, SignatureSuite, key_hash, tagged, verify
+from xinglin.base.ids import NetworkId
+from xinglin.base.limits import TX_BYTES_MAX, TX_LONG_WINDOW_MS, TX_WINDOW_MS
+from xinglin.base.units import MS_PER_MINUTE
+from xinglin.engine.store import Store
+from xinglin.fsck.codes import FsckCode, Lie
+from xinglin.fsck.formats import ID_BYTES, Block, Found, read, same
+from xinglin.kernel.accounts import ACCOUNTS, AccountRow
+from xinglin.kernel.module import ModuleSet
+from xinglin.kernel.outcome import LeafKind
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, Transaction
+
+ACCOUNTS_KEPT_MAX = 100_000        # rows of keys held in memory; then it begins anew
+Raws = tuple[Annotated[bytes, Meta(max_length=TX_BYTES_MAX)], ...]
+
+
+class Transactions:
+    """Goes along with the blocks; `ids` are those that the replay buckets must still hold."""
+
+    def __init__(self, store: Store, hashes: HashSuite, network: NetworkId, modules: ModuleSet, tip_ms: int):
+        self._store = store
+        self._hashes = hashes
+        self._network = network
+        self._modules = modules
+        self._body: Any = codec.decoder(Body[modules.message_type])  # type: ignore[name-defined]
+        self._tip_ms = tip_ms
+        mark = store.get(b"mpruned")
+        self.pruned_below = 0 if mark is None else int.from_bytes(mark, "big")
+        self._stored = store.scan(b"t")
+        self._next = next(self._stored, None)
+        self._keys: dict[bytes, dict[bytes, tuple[SignatureSuite, bytes]]] = {}
+        self.ids: dict[int, list[tuple[int, bytes]]] = {}       # minute -> (height, ids joined)
+        self.count = self.pruned = self.signatures = 0
+
+    def check(self, block: Block, found: list[Found]) -> None:
+        where = f"block {block.height}"
+        executed = [one for one in found if one.kind == LeafKind.TX]
+        self.count += len(executed)
+        raws = self._raws_of(block.height, where)
+        if raws is None:
+            if executed and block.height >= self.pruned_below:
+                raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: the bytes of its transactions are gone")
+            self.pruned += len(executed)
+            return
+        if block.height < self.pruned_below:
+            raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: its transactions were pruned, and have bytes")
+        same(len(raws), len(executed), FsckCode.TRANSACTION_LIES,
+             f"{where}: has {len(executed)} transactions and bytes of {len(raws)}")
+        by_minute: dict[int, list[bytes]] = {}
+        for raw, one in zip(raws, executed, strict=True):
+            minute = self._check_one(raw, one, block.time_ms, f"{where} leaf {one.index}")
+            if (minute + 1) * MS_PER_MINUTE > self._tip_ms:
+                by_minute.setdefault(minute, []).append(one.tx_id[:ID_BYTES])
+        for minute, ids in by_minute.items():
+            self.ids.setdefault(minute, []).append((block.height, b"".join(ids)))
+
+    def _raws_of(self, height: int, where: str) -> Raws | None:
+        if self._next is None or self._next[0][1:] != height.to_bytes(8, "big"):
+            return None
+        raws: Raws = read(self._next[1], Raws, f"{where}: transactions")
+        self._next = next(self._stored, None)
+        return raws
+
+    def check_end(self, tip_height: int) -> None:
+        """No bytes are left over, and none were pruned that are still to come."""
+        same(self.pruned_below <= tip_height, True, FsckCode.TRANSACTION_LIES,
+             f"transactions below height {self.pruned_below} are said to be pruned; the tip is at {tip_height}")
+        if self._next is not None:
+            raise Lie(FsckCode.TRANSACTION_LIES, f"transactions {self._next[0].hex()}: their bytes are of no block")
+
+    def _check_one(self, raw: bytes, one: Found, time_ms: int, where: str) -> int:
+        """Returns the minute of its expiry."""
+        same(self._hashes.digest(raw), one.full_hash, FsckCode.TRANSACTION_LIES,
+             f"{where}: its bytes have another hash")
+        try:
+            outer: Transaction = codec.decode(raw, Transaction)
+            body: Any = codec.decode_by(self._body, outer.body)
+        except NotUnderstood as error:
+            raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: {error.detail}") from None
+        same(body.network, self._network, FsckCode.TRANSACTION_LIES, f"{where}: is of another network")
+        same(tagged(self._hashes, "xinglin/txid/1", outer.body), one.tx_id, FsckCode.EVENTS_LIE,
+             f"{where}: its events name another transaction")
+        specs = [self._modules.messages[type(message)] for message in body.messages]
+        same(tuple([spec.tag for spec in specs]), one.tags, FsckCode.EVENTS_LIE,
+             f"{where}: its events name other messages")
+        window = TX_LONG_WINDOW_MS if all([spec.long_window for spec in specs]) else TX_WINDOW_MS
+        if not time_ms < body.expires_at_ms <= time_ms + window:
+            raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: was executed outside its window")
+        self._check_signatures(outer, body, specs, where)
+        return int(body.expires_at_ms) // MS_PER_MINUTE
+
+    def _check_signatures(self, outer: Transaction, body: Any, specs: list[Any], where: str) -> None:
+        needed = list(dict.fromkeys([getattr(message, field) for message, spec in zip(body.messages, specs, strict=True)
+                                     for field in spec.signed_by]))
+        if [signer.account for signer in body.signers] != needed or len(outer.signatures) != len(needed):
+            raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: is not signed by whom it needs")
+        signed = SIGN_DOMAIN + outer.body
+        for signer, signature in zip(body.signers, outer.signatures, strict=True):
+            known = self._keys_of(signer.account).get(signer.key) or self._brought(body, specs, signer)
+            if known is None:
+                raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} has no such key")
+            try:
+                verify(known[0], known[1], signed, signature)
+            except SignatureInvalid:
+                raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} did not sign it") from None
+            self.signatures += 1
+
+    def _keys_of(self, account: bytes) -> dict[bytes, tuple[SignatureSuite, bytes]]:
+        """By their own hashes, as of the tip: a key is retired one day, never removed."""
+        keys = self._keys.get(account)
+        if keys is None:
+            data = self._store.get(ACCOUNTS.store_prefix + account)
+            row = None if data is None else read(data, AccountRow, f"account {account.hex()}")
+            keys = {key_hash(self._hashes, key.suite, key.key): (key.suite, key.key)
+                    for key in (row.keys if row else ())}
+            if len(self._keys) >= ACCOUNTS_KEPT_MAX:
+                self._keys.clear()
+            self._keys[account] = keys
+        return keys
+
+    def _brought(self, body: Any, specs: list[Any], signer: Any) -> tuple[SignatureSuite, bytes] | None:
+        """The key that a message of the transaction brings, whatever became of it."""
+        for message, spec in zip(body.messages, specs, strict=True):
+            brings = spec.introduces
+            if brings and getattr(message, brings.account) == signer.account:
+                suite, key = getattr(message, brings.suite), getattr(message, brings.key)
+                if key_hash(self._hashes, suite, key) == signer.key:
+                    return suite, key
+        return None
