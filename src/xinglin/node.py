@@ -20,7 +20,7 @@ from xinglin.base.ids import TxId
 from xinglin.engine import durable
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
-from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
+from xinglin.engine.embedded import INLINE_CHECKS_MAX, Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
@@ -52,7 +52,8 @@ class Found(NamedTuple):
 class Node:
     """One ledger, open. `close` it; use `order` from threads and `order_async` from a loop."""
 
-    def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey):
+    def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey,
+                 inline_checks_max: int = INLINE_CHECKS_MAX):
         self.home = home
         self.manifest: Manifest = ledger.manifest
         self.manifest_bytes = codec.encode(ledger.manifest)
@@ -62,7 +63,8 @@ class Node:
         self.chain = chain_id(ledger.manifest)
         self.clock = clock
         self._listeners: list[Callable[[Applied], None]] = []
-        self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
+        self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell,
+                               inline_checks_max)
 
     # -- opening
 

@@ -124,13 +124,15 @@ class Embedded:
     """Open it, submit bytes, close it. `on_block` hears of every synced block, in order."""
 
     def __init__(self, folder: Path, ledger: Ledger, clock: Clock, checkpoint_name: str,
-                 checkpoint_key: SigningKey, on_block: Callable[[Applied], None] | None = None):
+                 checkpoint_key: SigningKey, on_block: Callable[[Applied], None] | None = None,
+                 inline_checks_max: int = INLINE_CHECKS_MAX):
         self.ledger = ledger
         self.clock = clock
         self.reader = Reader(ledger.network, ledger.hashes, ledger.modules)
         self.chain = chain_id(ledger.manifest)
         self._key_name, self._key = checkpoint_name, checkpoint_key
         self._on_block = on_block
+        self._inline_checks_max = inline_checks_max
         self.synced_height = ledger.height
         self.synced_at_ms = clock.monotonic_ms() - MS_PER_HOUR   # a tip found at start is old until one is made
         self.failed: BaseException | None = None
@@ -343,7 +345,7 @@ class Embedded:
                     refused.append((number, error))
             self._refuse(refused)
             count = sum([len(one.checks) for one in chunk])
-            if count <= INLINE_CHECKS_MAX and not self._verifying:
+            if count <= self._inline_checks_max and not self._verifying:
                 self._take_verdicts(chunk, [hold(one.checks) for one in chunk])
             elif chunk:
                 self._verifying.append(chunk)

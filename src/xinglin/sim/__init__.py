@@ -1,0 +1,9 @@
+"""A whole network from one seed, in one process and simulated time. It owns time and failure; production never needs it.
+
+chance    what the seed chooses                       world     node, data rooms, people; crash and restart
+oracle    plain dicts: who may read what              charts    what is imported, and what of it a grant opens
+shadow    every block once more, on other code        workload  what people and faults do, step by step
+watch     what must hold after each step              run       a seed from founding to the last pending thing
+
+A failure says `xinglin sim --seed N --steps M`, which repeats it with M the step that showed it.
+"""

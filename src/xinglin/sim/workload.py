@@ -1,0 +1,604 @@
+"""What people and faults do, one deed a step. Each deed knows what the oracle expects of it.
+
+Through the product's own client, holder and reader go claims, grants, answers, pages and histories; as bare
+transactions, several in a block, go the rest: copies, late ones, forgeries and floods among them.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xinglin.base import codec
+from xinglin.base.check import Busy, Failed, NotAuthorised
+from xinglin.base.crypto import SHA256
+from xinglin.base.ids import NO_HASH, NO_ID, GrantId, MemberId, SubjectId
+from xinglin.base.units import MS_PER_HOUR, MS_PER_MINUTE
+from xinglin.client.door import KeptConsent
+from xinglin.engine.codes import EngineCode
+from xinglin.engine.embedded import Committed
+from xinglin.holder import answer, asking, claim_codes, imports, read_log
+from xinglin.holder.codes import HolderCode
+from xinglin.holder.deliveries import Delivered
+from xinglin.holder.holder import Holder
+from xinglin.holder.shelf import REST
+from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.module import Message
+from xinglin.modules import access, consent, members, records
+from xinglin.modules.decision import ConsentBody, Opened, RequestBody, ScopeItem, commit
+from xinglin.sim import charts
+from xinglin.sim.chance import Chance
+from xinglin.sim.charts import PSYCHIATRIC, RESTRICTED, SCOPES, SCOPES_WIDE, Chart
+from xinglin.sim.codes import Broken, hold
+from xinglin.sim.oracle import Said
+from xinglin.sim.world import STEP_MS, Person, Point, Pocket, Sick, World
+from xinglin.vault.wrap import PRIVATE_BYTES, RecipientKey
+
+PURPOSES = (*("TREAT",) * 6, "HPAYMT", "PUBHLTH")
+SICK_PER_HOSPITAL = 4
+PEOPLE_MAX = 24
+ASKS_KEPT = 40
+BUSY = (EngineCode.SECOND_USED_UP, EngineCode.LANE_USED_UP, EngineCode.SUBJECT_SHARE_USED_UP, EngineCode.QUEUE_FULL)
+NOT_NOW = (KernelCode.TX_EXPIRED, KernelCode.SIGNER_UNKNOWN, KernelCode.PAYER_NOT_ACTIVE, *BUSY)
+MODULE_CODES = range(100, 600)
+
+
+@dataclass
+class Ask:
+    """A request as its reader's system remembers it."""
+
+    sick: Sick
+    subject: SubjectId
+    reader: Person
+    recipient: RecipientKey
+    number: int
+    tx: bytes
+    words: frozenset[str] = frozenset()     # of the records that the answer opens
+    parts: int = 0
+
+
+class Workload:
+    def __init__(self, world: World, chance: Chance):
+        self.world = world
+        self.oracle = world.oracle
+        self.chance = chance
+        self.asks: deque[Ask] = deque(maxlen=ASKS_KEPT)
+        self.sent: deque[bytes] = deque(maxlen=60)                   # executed, for copies
+        self.held: list[bytes] = []                                  # signed, to be delivered some time
+        self.in_flight: list[bytes] = []                             # nobody knows what became of them
+        self.wanted: dict[tuple[SubjectId, MemberId, GrantId], None] = {}    # to be taken back
+        self.late_bodies: list[KeptConsent] = []
+        self.left: dict[MemberId, list[tuple[SubjectId, int, int]]] = {}     # pages that left, by holder
+        self.set_back_ms = 0
+        self.deeds: dict[str, int] = {}
+
+    # -- a step
+
+    def begin(self) -> None:
+        """A few patients, so that there is something to ask for. Errors  Broken."""
+        for deed in (Workload.import_, Workload.import_, Workload.import_, Workload.claim, Workload.claim,
+                     Workload.grant, Workload.grant, Workload.grant):
+            self.do(Workload.wait)
+            self.do(deed)
+
+    def step(self) -> None:
+        """Errors  Broken."""
+        self.do(Workload.wait)
+        self.do(self.chance.weighted(DEEDS))
+
+    def do(self, deed: "Callable[[Workload], None]") -> None:
+        """One deed, and what a crash in it asks for."""
+        self.deeds[deed.__name__] = self.deeds.get(deed.__name__, 0) + 1
+        try:
+            deed(self)
+        except Broken:
+            raise
+        except Failed as error:
+            if not self.world.crashed() and error.code not in NOT_NOW and error.code.value not in MODULE_CODES \
+                    and error.code.value not in range(30, 40):
+                raise Broken("P2", f"{deed.__name__.strip('_')} failed with {error}") from error
+        if self.world.crashed():
+            self.world.recover(torn=self.chance.percent(50))
+        self.world.look()
+
+    def send(self, *raws: bytes) -> list[Committed | Failed]:
+        """What became of them; whoever hears nothing sends the same again, later."""
+        results = self.world.send(raws)
+        for raw, result in zip(raws, results, strict=True):
+            if isinstance(result, Committed):
+                self.sent.append(raw)
+            elif result.code is EngineCode.ENGINE_STOPPED:
+                self.in_flight.append(raw)
+            elif result.code not in NOT_NOW and result.code is not KernelCode.ALREADY_EXECUTED:
+                raise Broken("P2", f"a good transaction was turned away: {result}")
+        return results
+
+    def order(self, *messages: Message) -> Committed | None:
+        """Alone in a block: what came of it, if anything did."""
+        result = self.send(self.world.signed(*messages))[0]
+        return result if isinstance(result, Committed) else None
+
+    # -- whom it may concern
+
+    def _claimed(self) -> list[Sick]:
+        return [sick for sick in self.world.sick if sick.subject and self.oracle.claimed.get(sick.subject)]
+
+    def _readers(self) -> list[Person]:
+        return [one for one in self.world.people if self.oracle.acts(one.account)]
+
+    def _live_grants(self, sick: Sick) -> list[tuple[MemberId, GrantId]]:
+        return [(grantee, own) for (subject, grantee) in self.oracle.grants if subject == sick.subject
+                for own in self.oracle.live(subject, grantee, self.oracle.now_ms)]
+
+    # -- records
+
+    def import_(self) -> None:
+        """A new chart, an amendment, or another record; what failed half-way is tried again first."""
+        hospital = self.chance.one_of([*self.world.holders])
+        here = [sick for sick in self.world.sick if sick.hospital == hospital]
+        sick = next((one for one in here if one.coming), None)
+        if sick is None and (len(here) < SICK_PER_HOSPITAL and self.chance.percent(50) or not here):
+            name = f"p{len(self.world.sick)}"
+            sick = Sick(hospital, Chart(name), Pocket(self.chance.bytes(32)), coming=Chart.drawn(name, self.chance))
+            self.world.sick.append(sick)
+        elif sick is None:
+            sick = self.chance.one_of(here)
+            sick.coming = sick.chart.copy()
+            if self.chance.percent(30) and len(sick.coming.entries) < 8:
+                sick.coming.add(self.chance)
+            own = self.chance.one_of([*sick.coming.entries])
+            sick.coming.entries[own].version += 1
+        if sick.coming is None:
+            raise ValueError("nothing is coming")
+        report = imports.take_in(self.world.holders[hospital], sick.coming.sources([*sick.coming.entries]))
+        hold(not report.refused, "P1", f"a good chart was not taken in: {report.errors}")
+
+    # -- patients
+
+    def claim(self) -> None:
+        """P25: with the one-time code it is hers, with another or a late one it is not."""
+        unclaimed = [sick for sick in self.world.sick if sick.subject and not self.oracle.claimed[sick.subject]]
+        if not unclaimed:
+            return
+        sick = self.chance.one_of(unclaimed)
+        holder = self.world.holders[sick.hospital]
+        code = claim_codes.issue(holder, sick.subject or b"")
+        wrong = self.chance.percent(40)
+        if wrong and self.chance.percent(50):
+            self.world.pass_time(16 * MS_PER_MINUTE)
+        elif wrong:
+            code = "AAAA-AAAA-AAAA"
+        try:
+            self.world.patient(sick).claim(self.world.door(sick.hospital), sick.hospital, sick.subject or b"", code)
+        except NotAuthorised as error:
+            hold(wrong and error.code is HolderCode.CODE_NOT_VALID, "P25", f"a good code was turned away: {error}")
+        else:
+            hold(not wrong, "P25", "a subject was claimed without its code")
+
+    def grant(self) -> None:
+        if not self._claimed():
+            return
+        sick = self.chance.one_of(self._claimed())
+        said = self._said()
+        if self.chance.percent(60):
+            self._grant_by_client(sick, said)
+        else:
+            self.send(self._grant(sick, said))
+
+    def _said(self) -> Said:
+        chance = self.chance
+        return Said(
+            person=chance.one_of(self.world.people).account if chance.percent(15) else NO_ID,
+            roles=(int(members.Role.PHYSICIAN),) if chance.percent(20) else (),
+            scope=SCOPES_WIDE if chance.percent(60) else chance.one_of(SCOPES),
+            purposes=("TREAT", "HPAYMT") if chance.percent(30) else ("TREAT",),
+            labels=chance.one_of(((), (), (PSYCHIATRIC,), (RESTRICTED,), (PSYCHIATRIC, RESTRICTED))))
+
+    def _hours(self) -> int:
+        return self.chance.one_of((1, 2, 24, 24, 72, 1_000))
+
+    def _grant_by_client(self, sick: Sick, said: Said) -> None:
+        grantee = self.chance.one_of([*self.oracle.status])
+        known = len(sick.wallet.grants)
+        try:
+            self.world.patient(sick).grant(
+                self.world.door(sick.hospital), sick.subject or b"", grantee, scope=_items(said.scope),
+                purposes=said.purposes, hours=self._hours(), labels=said.labels, wording="As I said.", language="en",
+                person=said.person, roles=tuple(members.Role(role) for role in said.roles))
+        finally:
+            for made in sick.wallet.grants[known:]:
+                self.oracle.said[made.grant_id] = said
+
+    def _grant(self, sick: Sick, said: Said) -> bytes:
+        """A grant as bytes; its body goes to the holder before, later, never, or as another."""
+        subject, grant_id = sick.subject or b"", self.chance.bytes(16)
+        body = codec.encode(ConsentBody(
+            person=said.person, roles=tuple(members.Role(role) for role in said.roles), scope=_items(said.scope),
+            purposes=said.purposes, labels=said.labels, wording="As I said.", language="en"))
+        opened = Opened(nonce=self.chance.bytes(32), body=body)
+        kept = KeptConsent(network=self.world.node.network, subject=subject, grant_id=grant_id, opened=opened)
+        said.delivered = False
+        self.oracle.said[grant_id] = said
+        if self.chance.percent(70):
+            self._keep(kept)
+        elif self.chance.percent(60):
+            self.late_bodies.append(kept)
+        return self.world.signed(consent.Grant(
+            subject=subject, grantee=self.chance.one_of([*self.oracle.status]), grant_id=grant_id,
+            until_h=self.world.now_ms() // MS_PER_HOUR + self._hours() - self.chance.percent(5),
+            body=commit(SHA256, "consent-body", opened.nonce, body)))
+
+    def _keep(self, kept: KeptConsent) -> None:
+        answer.keep_consent(self._holder_of(kept.subject), kept.signed(self.world.keys[kept.subject]))
+        self.oracle.said[kept.grant_id].delivered = True
+
+    def late_body(self) -> None:
+        """What was lost on the way arrives after all."""
+        if self.late_bodies:
+            self._keep(self.late_bodies.pop(self.chance.below(len(self.late_bodies))))
+
+    def _holder_of(self, subject: SubjectId) -> Holder:
+        return self.world.holders[self.oracle.holders[subject]]
+
+    def revoke(self) -> None:
+        """P2, I7: from the next page on nothing is released under it."""
+        found = [(sick, *one) for sick in self._claimed() for one in self._live_grants(sick)]
+        if not found:
+            return
+        sick, grantee, own = self.chance.one_of(found)
+        subject = sick.subject or b""
+        self.wanted[subject, grantee, own] = None
+        by_client = self.chance.percent(50) and any(made.grant_id == own for made in sick.wallet.grants)
+        if by_client:
+            self.world.patient(sick).revoke(subject, own)
+        else:
+            self.order(consent.Revoke(subject=subject, grantee=grantee, grant_id=own))
+        if not self.world.crashed():
+            self.world.look()
+            for ask in [one for one in self.asks if self._grant_of(one) == own]:
+                self._fetch(ask, 0)
+
+    def _grant_of(self, ask: Ask) -> GrantId:
+        permit = self.oracle.permits.get((ask.subject, ask.number))
+        return permit.grant_id if permit else b""
+
+    def history(self) -> None:
+        """P26: she is shown every entry, denied ones too, and the list is proved complete."""
+        if not self._claimed():
+            return
+        sick = self.chance.one_of(self._claimed())
+        shown = self.world.patient(sick).history(self.world.door(sick.hospital), sick.subject or b"")
+        row = access.running_of(SHA256, shown.entries)
+        hold((row.count, row.running) == self.oracle.entries.get(sick.subject or b"", (0, NO_HASH)), "P26",
+             "a patient was shown another list of entries than was ordered")
+
+    # -- readers
+
+    def request(self) -> None:
+        there = [sick for sick in self.world.sick if sick.subject]
+        if not there or not self._readers():
+            return
+        sick, reader = self.chance.one_of(there), self.chance.one_of(self._readers())
+        if self.chance.percent(80):
+            welcome = [(one, who) for one in there for who in self._readers() if self.oracle.live(
+                one.subject or b"", who.member, self.oracle.now_ms)]
+            sick, reader = self.chance.one_of(welcome or [(sick, reader)])
+        raw, ask = self._request(sick, reader)
+        self._asked(self.send(raw)[0], ask)
+
+    def _request(self, sick: Sick, reader: Person) -> tuple[bytes, Ask]:
+        """A request as bytes, its words handed over before, or lost."""
+        chance, subject = self.chance, sick.subject or b""
+        recipient = RecipientKey.from_private(chance.bytes(PRIVATE_BYTES))
+        scope = SCOPES_WIDE if chance.percent(50) else chance.one_of(SCOPES)
+        words = RequestBody(reader=reader.account, purpose=chance.one_of(PURPOSES), scope=_items(scope), reason="seen")
+        opened = Opened(nonce=chance.bytes(32), body=codec.encode(words))
+        commitment = commit(SHA256, "request-body", opened.nonce, opened.body)
+        self.oracle.asked[commitment] = words, False
+        if chance.percent(88):
+            delivered = Delivered(subject=subject, request=opened, recipient=recipient.public)
+            signature = self.world.keys[reader.account].sign(delivered.message(self.world.node.network))
+            try:
+                self.world.peer(sick.hospital).deliver(delivered, signature)
+                self.oracle.asked[commitment] = words, True
+            except Busy as error:
+                hold(error.code is HolderCode.TOO_MUCH_WAITING, "P2", f"a holder did not take what was asked: {error}")
+        live = self._live_grants(sick)
+        grant_id = chance.one_of(live)[1] if live and chance.percent(30) else NO_ID
+        raw = self.world.signed(access.Request(
+            reader=reader.account, subject=subject, grant_id=grant_id,
+            key_hash=access.key_hash(SHA256, recipient.public), body=commitment))
+        return raw, Ask(sick, subject, reader, recipient, 0, b"")
+
+    def _asked(self, result: Committed | Failed, ask: Ask) -> None:
+        if not isinstance(result, Committed) or result.code:
+            return
+        _, event = codec.decode(result.events, self.world.modules.events_type)
+        ask.number, ask.tx = event.number, result.tx_id
+        self.asks.append(ask)
+
+    def answer(self) -> None:
+        """What the holder says is what the oracle expects; now and then she takes it back while it is decided."""
+        if not self.oracle.requests:
+            return
+        subject, number = self.chance.one_of([*self.oracle.requests])
+        if self.chance.percent(10):
+            self._race("order", subject)
+        try:
+            self._answer(subject, number)
+        finally:
+            vars(self.world.node).pop("order", None)
+
+    def _answer(self, subject: SubjectId, number: int) -> None:
+        expected = self.oracle.opens(subject, number, self.world.now_ms())
+        words = self._words(subject, expected[1]) if expected else frozenset()
+        racing = "order" in vars(self.world.node)
+        answer.answer(self._holder_of(subject), subject, number)
+        self.world.look()
+        permit = self.oracle.permits.get((subject, number))
+        if permit is None:
+            hold(expected is None or racing, "P2", f"request {number} was denied, though a grant covers it")
+            return
+        if expected is None:
+            raise Broken("I6", f"request {number} was permitted, though nothing covers it")
+        hold(permit.grant_id == expected[0], "I6", f"request {number} was permitted under another grant")
+        for ask in self.asks:
+            if (ask.subject, ask.number) == (subject, number):
+                ask.words, ask.parts = words, 2 * len(expected[1])
+                if self.chance.percent(60):
+                    self._fetch(ask, 0)
+
+    def _words(self, subject: SubjectId, some: list[str]) -> frozenset[str]:
+        chart = self.oracle.charts[subject]
+        return frozenset(chart.entries[own].words(own) for own in some)
+
+    def _race(self, name: str, subject: SubjectId) -> None:
+        """At the next call of the node's `name`, some live grant of the subject is revoked first."""
+        node = self.world.node
+        real = getattr(node, name)
+        sick = next(one for one in self.world.sick if one.subject == subject)
+
+        def raced(*arguments: object) -> object:
+            vars(node).pop(name, None)
+            for grantee, own in self._live_grants(sick)[:3]:
+                self.wanted[subject, grantee, own] = None
+                self.order(consent.Revoke(subject=subject, grantee=grantee, grant_id=own))
+            return real(*arguments)
+        vars(node)[name] = raced
+
+    def fetch(self) -> None:
+        """A page, for its reader or for somebody else; sometimes she takes it back while it is made ready."""
+        answered = [ask for ask in self.asks if (ask.subject, ask.number) not in self.oracle.requests]
+        if not answered:
+            return
+        now = [ask for ask in answered if self.oracle.may_fetch(
+            ask.subject, ask.number, ask.reader.account, self.world.now_ms())]
+        ask = self.chance.one_of(now if now and self.chance.percent(70) else answered)
+        page = self.chance.below(1 + ask.parts // self.world.manifest.parameters.page_parts)
+        if self.chance.percent(8):
+            self._race("tip_age_ms", ask.subject)
+        try:
+            self._fetch(ask, page, self.chance.one_of(self.world.people) if self.chance.percent(5) else ask.reader)
+        finally:
+            vars(self.world.node).pop("tip_age_ms", None)
+
+    def _fetch(self, ask: Ask, page: int, signer: Person | None = None) -> None:
+        """I6, I7, P2: a page leaves if and only if the oracle says so, and holds nothing but what the answer opens."""
+        world, oracle = self.world, self.oracle
+        reader = signer or ask.reader
+        permit = oracle.permits.get((ask.subject, ask.number))
+        asked = asking.Asked(ask.subject, ask.number, 0, ask.tx, world.keys[reader.account], ask.recipient,
+                             permit.event if permit else None, None)
+        per_page = world.manifest.parameters.page_parts
+        racing = "tip_age_ms" in vars(world.node)
+        there = page * per_page < ask.parts
+        allowed = there and oracle.may_fetch(ask.subject, ask.number, reader.account, world.now_ms())
+        hospital = ask.sick.hospital
+        try:
+            found, _ = asking.fetch(world.node, world.peer(hospital), asked, page)
+        except (NotAuthorised, Busy) as error:
+            excused = not allowed or racing or error.code is HolderCode.TIP_TOO_OLD or error.code in BUSY
+            hold(excused or world.crashed(), "P2", f"page {page} of request {ask.number} was not given: {error}")
+            return
+        self.left.setdefault(hospital, []).append((ask.subject, ask.number, page))
+        world.look()
+        if not allowed or not oracle.may_fetch(ask.subject, ask.number, reader.account, oracle.now_ms):
+            raise Broken("I7" if permit else "I6", f"page {page} of request {ask.number} left without a live permit")
+        hold(len(found) == min(per_page, ask.parts - page * per_page), "P2", "a page has other parts than its answer")
+        for one in found:
+            said = charts.words_of(json.loads(one.content)) if one.part.part == REST else None
+            hold(said is None or said in ask.words, "I6", "a record was released that the grant does not open")
+
+    # -- holders and members
+
+    def anchor(self) -> None:
+        hospital = self.chance.one_of([*self.world.holders])
+        read_log.anchor(self.world.holders[hospital], even_unchanged=self.chance.percent(50))
+
+    def motion(self) -> None:
+        """Members suspend and take back one another; three stay active."""
+        every = [*self.oracle.status]
+        active = [one for one in every if self.oracle.active(one)]
+        voter = self.chance.one_of(active)
+        open_now = [*self.oracle.motions]
+        if open_now and self.chance.percent(75):
+            member, motion = self.chance.one_of(open_now)
+            if motion != members.Motion.SUSPEND or len(active) > 3:
+                self.order(members.Vote(voter=voter, member=member, motion=members.Motion(motion)))
+            return
+        suspended = [one for one in every if self.oracle.status[one] == "suspended"]
+        if suspended:
+            self.order(members.Propose(proposer=voter, member=self.chance.one_of(suspended),
+                                       motion=members.Motion.REINSTATE))
+        elif len(active) > 3 and self.chance.percent(50):
+            self.order(members.Propose(proposer=voter, member=self.chance.one_of(every),
+                                       motion=members.Motion.SUSPEND))
+
+    def staff(self) -> None:
+        """A person comes or goes; a key that is retired signs no more."""
+        readers = self._readers()
+        if len(readers) > 4 and self.chance.percent(60):
+            gone = self.chance.one_of(readers)
+            self.order(members.EndStaff(member=gone.member, account=gone.account))
+            if self.chance.percent(50) and not self.world.crashed():
+                self.world.look()
+                there = [sick for sick in self.world.sick if sick.subject]
+                if there:
+                    self._late_request(self.chance.one_of(there), gone)
+        elif len(self.world.people) < PEOPLE_MAX:
+            member = self.chance.one_of([*self.world.names.values()])
+            self.world.enrol(member, self.chance.one_of((members.Role.PHYSICIAN, members.Role.NURSE)))
+        elif not readers or self.chance.percent(50):
+            self.world.people = [one for one in self.world.people if self.oracle.staff[one.account][2]]
+
+    def _late_request(self, sick: Sick, gone: Person) -> None:
+        raw = self.world.signed(access.Request(reader=gone.account, subject=sick.subject or b"", grant_id=NO_ID,
+                                               key_hash=NO_HASH, body=NO_HASH))
+        result = self.world.send([raw])[0]
+        if isinstance(result, Committed) and not self.oracle.staff[gone.account][2]:
+            raise Broken("P1", "a retired key signed a transaction")
+
+    # -- bare transactions
+
+    def burst(self) -> None:
+        """Several in one block, each in the others' way; some twice, some held back, some that were held back."""
+        asks: dict[int, Ask] = {}
+        raws: list[bytes] = []
+        for _ in range(2 + self.chance.below(6)):
+            raw, ask = self._any()
+            if self.chance.percent(12):
+                self.held.append(raw)
+                continue
+            if ask is not None:
+                asks[len(raws)] = ask
+            raws.append(raw)
+            if self.chance.percent(10):
+                raws.append(raw)
+        for waiting in (self.held, self.in_flight):
+            while waiting and self.chance.percent(60):
+                raws.append(waiting.pop(self.chance.below(len(waiting))))
+        results = self.send(*raws)
+        for at, ask in asks.items():
+            self._asked(results[at], ask)
+
+    def _any(self) -> tuple[bytes, Ask | None]:
+        chance, world = self.chance, self.world
+        sick = [one for one in world.sick if one.subject]
+        claimed, readers = self._claimed(), self._readers()
+        kind = chance.weighted(((4, "grant"), (2, "revoke"), (5, "request"), (1, "batch"), (1, "vote"), (1, "two")))
+        if kind == "request" and sick and readers:
+            return self._request(chance.one_of(sick), chance.one_of(readers))
+        if kind == "grant" and claimed:
+            return self._grant(chance.one_of(claimed), self._said()), None
+        if kind == "revoke" and claimed:
+            return world.signed(self._revocation(chance.one_of(claimed))), None
+        if kind == "two" and claimed:
+            one = chance.one_of(claimed)
+            return world.signed(*(self._revocation(one) for _ in range(1 + chance.below(4)))), None
+        if kind == "batch" and sick:
+            one = chance.one_of(sick)
+            return world.signed(records.Batch(service=world.services[one.hospital], owner=one.subject or b"",
+                                              number=1, root=NO_HASH, count=1)), None
+        every = [*self.oracle.status]
+        return world.signed(members.Vote(voter=chance.one_of(every), member=chance.one_of(every),
+                                         motion=members.Motion.SUSPEND)), None
+
+    def _revocation(self, sick: Sick) -> consent.Revoke:
+        live = self._live_grants(sick)
+        if live and self.chance.percent(50):
+            grantee, own = self.chance.one_of(live)
+        else:
+            grantee, own = self.chance.one_of([*self.oracle.status]), self.chance.bytes(16)
+        return consent.Revoke(subject=sick.subject or b"", grantee=grantee, grant_id=own)
+
+    def copy(self) -> None:
+        """I3: what was executed is executed no more, whatever is done to its signatures."""
+        if not self.sent:
+            return
+        raw = self.chance.one_of([*self.sent])
+        if self.chance.percent(30):
+            at = len(raw) - 1 - self.chance.below(64)
+            raw = raw[:at] + bytes([raw[at] ^ 1 << self.chance.below(8)]) + raw[at + 1:]
+        for result in self.world.send([raw, raw]):
+            if isinstance(result, Committed):
+                raise Broken("I3", f"a copy was executed at height {result.height}")
+
+    def forgery(self) -> None:
+        """P1, P25: signed by another's key, it is no transaction."""
+        sick = [one for one in self.world.sick if one.subject]
+        if not sick:
+            return
+        subject, stranger = self.chance.one_of(sick).subject or b"", self.chance.one_of(self.world.people)
+        raw = self.world.signed(consent.Grant(
+            subject=subject, grantee=stranger.member, grant_id=self.chance.bytes(16), body=NO_HASH,
+            until_h=self.world.now_ms() // MS_PER_HOUR + 24), keys={subject: self.world.keys[stranger.account]})
+        if isinstance(self.world.send([raw])[0], Committed):
+            raise Broken("P25", "a grant stands that its subject did not sign")
+
+    def flood(self) -> None:
+        """More than a second or a day allows: busy, and nobody else is in its way."""
+        claimed, readers = self._claimed(), self._readers()
+        if not claimed or not readers:
+            return
+        if self.chance.percent(50):
+            sick = self.chance.one_of(claimed)
+            self.send(*(self.world.signed(*(self._revocation(sick) for _ in range(30))) for _ in range(3)))
+        else:
+            reader, subject = self.chance.one_of(readers), self.chance.one_of(claimed).subject or b""
+            self.send(*(self.world.signed(access.Request(
+                reader=reader.account, subject=subject, grant_id=NO_ID, key_hash=NO_HASH, body=NO_HASH))
+                for _ in range(16)))
+
+    # -- time and faults
+
+    def wait(self) -> None:
+        """Mostly a moment, now and then hours."""
+        chance = self.chance
+        self.world.pass_time(STEP_MS * chance.weighted((
+            (800, 1 + chance.below(9)), (150, 10 + chance.below(100)), (35, 200 + chance.below(700)),
+            (12, 600 * (1 + chance.below(60))), (3, 36_000 * (1 + chance.below(48))))))
+
+    def crash(self) -> None:
+        """The process dies at the next block, at one of four points."""
+        self.world.disarm()
+        self.world.arm(self.chance.one_of([*Point]))
+        self.do(self.chance.one_of((Workload.burst, Workload.answer, Workload.fetch, Workload.grant, Workload.import_,
+                                    Workload.revoke, Workload.request)))
+
+    def restart(self) -> None:
+        """In order; not while the clock is behind the tip."""
+        behind = self.oracle.now_ms - self.world.clock.now_ms()
+        if behind > 4_000:
+            self.world.pass_time(behind)
+        self.world.restart()
+
+    def clock_back(self) -> None:
+        """Somebody sets the clock back; the ledger goes on. A start with a clock far behind is refused."""
+        world = self.world
+        if self.chance.percent(70):
+            world.clock.set_back(STEP_MS * (1 + self.chance.below(30)))
+            return
+        world.disarm()
+        world.close()
+        by_ms = world.oracle.now_ms - world.clock.now_ms() + 60_000
+        world.clock.set_back(by_ms)
+        try:
+            world.open_node()
+        except Failed as error:
+            hold(error.code is EngineCode.CLOCK_BEHIND_TIP, "R2", f"a start with a clock behind the tip: {error}")
+        else:
+            raise Broken("R2", "a node started with its clock a minute behind the tip")
+        world.clock.set_back(-by_ms)
+        world.reopen()
+
+
+def _items(scope: tuple[str, ...]) -> tuple[ScopeItem, ...]:
+    return tuple(ScopeItem(data_class=one, id="") for one in scope)
+
+
+DEEDS: tuple[tuple[int, Callable[[Workload], None]], ...] = (
+    (40, Workload.import_), (30, Workload.claim), (110, Workload.grant), (45, Workload.revoke),
+    (200, Workload.request), (220, Workload.answer), (230, Workload.fetch), (20, Workload.history),
+    (15, Workload.late_body), (25, Workload.anchor), (40, Workload.motion), (20, Workload.staff),
+    (90, Workload.burst), (30, Workload.copy), (15, Workload.forgery), (6, Workload.flood),
+    (7, Workload.crash), (3, Workload.restart), (6, Workload.clock_back))

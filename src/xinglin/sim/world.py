@@ -1,0 +1,344 @@
+"""The network of one seed: a node, data rooms, people with keys, a clock that moves by step; and its crashes.
+
+Real are the node, its engine and store, the data rooms and the wallets' client. Simulated are time, chance, what
+carries bytes between people, and the files of wallets, whose passphrase would cost more than all the rest.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from xinglin.base.check import Failed
+from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
+from xinglin.base.ids import NO_HASH, AccountId, MemberId, SubjectId
+from xinglin.client.client import Client
+from xinglin.client.patient import Patient
+from xinglin.client.sealed_file import PassphraseKey
+from xinglin.client.signing import sign
+from xinglin.client.wallet import Wallet, WalletContent
+from xinglin.engine.clock import Clock
+from xinglin.engine.codes import EngineCode
+from xinglin.engine.embedded import Committed
+from xinglin.engine.ledger import Ledger
+from xinglin.holder.holder import Holder
+from xinglin.holder.peers import LocalDoor, LocalPeer
+from xinglin.kernel.accounts import Custody
+from xinglin.kernel.genesis import CheckpointKey, Founder, Manifest, MemberKind, Parameters
+from xinglin.kernel.module import Message
+from xinglin.modules import members, module_set
+from xinglin.node import LocalTransport, Node
+from xinglin.sim.chance import Chance
+from xinglin.sim.charts import Chart
+from xinglin.sim.oracle import Oracle
+from xinglin.sim.watch import Watch
+from xinglin.vault.keystore import TagKind
+
+ED25519 = SignatureSuite.ED25519
+STARTED_MS = 1_700_000_000_000     # an hour's beginning plus some minutes
+ANSWER_MS = 60_050                 # steps are 100 ms and a block 1 ms, so no timer falls due between two blocks of a step
+STEP_MS = 100
+TX_MS = 60_000
+INLINE_CHECKS_MAX = 1_000_000      # a helper process answers when it likes, so blocks would differ from run to run
+UNITS_PER_SECOND = (1_000_000, 1_000_000, 5_000, 400)
+
+HOSPITALS = ("north", "south")
+KINDS = {"north": MemberKind.HOSPITAL, "south": MemberKind.HOSPITAL, "practice": MemberKind.PRACTICE,
+         "insurer": MemberKind.INSURER, "regulator": MemberKind.REGULATOR}
+ROLES = {"north": (members.Role.PHYSICIAN, members.Role.NURSE), "south": (members.Role.PHYSICIAN,),
+         "practice": (members.Role.PHYSICIAN, members.Role.PSYCHIATRIST), "insurer": (members.Role.CLAIMS_OFFICER,),
+         "regulator": (members.Role.AUDITOR,)}
+
+
+class SteppedClock:
+    """Moves only when told. Wall time may be set back; what has passed may not."""
+
+    def __init__(self, now_ms: int):
+        self._now_ms = now_ms
+        self._passed_ms = 0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def monotonic_ms(self) -> int:
+        return self._passed_ms
+
+    def pass_(self, by_ms: int) -> None:
+        self._now_ms += by_ms
+        self._passed_ms += by_ms
+
+    def set_back(self, by_ms: int) -> None:
+        self._now_ms -= by_ms
+
+
+class Pocket(Wallet):
+    """A wallet without its file."""
+
+    def __init__(self, seed: bytes):
+        super().__init__(Path(), _NO_KEY, WalletContent(seed=seed, subjects=(), grants=(), notes=()), b"")
+
+    def _save(self, key: PassphraseKey, content: WalletContent) -> None:
+        self._content = content
+
+
+_NO_KEY: Any = None                # nothing is sealed
+
+
+class Point(Enum):
+    """Where the process dies: around the write and the sync of a block."""
+
+    BEFORE_WRITE = "write", False
+    AFTER_WRITE = "write", True
+    BEFORE_SYNC = "sync", False
+    AFTER_SYNC = "sync", True
+
+
+@dataclass
+class Person:
+    """Somebody who asks: an account of a member's staff."""
+
+    account: AccountId
+    member: MemberId
+
+
+@dataclass
+class Sick:
+    """A patient of one hospital: one of its subjects, once her chart was imported."""
+
+    hospital: MemberId
+    chart: Chart
+    wallet: Pocket
+    subject: SubjectId | None = None
+    coming: Chart | None = None    # what an import under way would make of her chart
+
+
+@dataclass
+class World:
+    folder: Path
+    chance: Chance
+    clock: SteppedClock
+    manifest: Manifest
+    keys: dict[AccountId, SigningKey]
+    names: dict[str, MemberId]
+    services: dict[MemberId, AccountId] = field(default_factory=dict)
+    people: list[Person] = field(default_factory=list)
+    sick: list[Sick] = field(default_factory=list)
+    crashes: int = 0
+    restarts: int = 0
+
+    def __post_init__(self) -> None:
+        self.modules = module_set()
+        self.oracle = Oracle(SHA256, self.manifest.started_ms, status={
+            founder.member: "active" for founder in self.manifest.founders})
+        self.watch = Watch(self.manifest, self.modules, self.oracle)
+        self.holders: dict[MemberId, Holder] = {}
+        self.told: list[Committed] = []
+        Ledger.create(self.folder / "store", self.manifest, self.modules).close()
+        self.open_node()
+
+    @classmethod
+    def found(cls, folder: Path, seed: int) -> "World":
+        """Five members with staff, two of them with data rooms."""
+        chance = Chance(seed, "people")
+        names = {name: chance.bytes(16) for name in KINDS}
+        keys = {member: _key(chance) for member in names.values()}
+        manifest = Manifest(
+            name="sim", hash_suite=SHA256.name, started_ms=STARTED_MS, simulated=True,
+            module_set=module_set().hash(SHA256), operator=names["north"],
+            parameters=Parameters(units_per_second=UNITS_PER_SECOND[seed % len(UNITS_PER_SECOND)],
+                                  answer_ms=ANSWER_MS, page_parts=2 + seed % 4),
+            founders=tuple(Founder(member=member, kind=KINDS[name], suite=ED25519, key=keys[member].public,
+                                   card=NO_HASH) for name, member in names.items()),
+            checkpoint_keys=(CheckpointKey(name="north", key=keys[names["north"]].public),))
+        world = cls(folder, chance, SteppedClock(STARTED_MS), manifest, keys, names)
+        for name, member in names.items():
+            for role in ROLES[name]:
+                world.enrol(member, role)
+                world.pass_time(STEP_MS)
+        for name in HOSPITALS:
+            world._enrol_service(names[name])
+            world._open_holder(names[name])
+            world.pass_time(10 * STEP_MS)
+        world.look()
+        return world
+
+    # -- opening, crashing, closing
+
+    def open_node(self) -> None:
+        ledger = Ledger.open(self.folder / "store", self.modules)
+        clock: Clock = self.clock
+        try:
+            self.node = Node(self.folder, ledger, clock, "north", self.keys[self.names["north"]], INLINE_CHECKS_MAX)
+        except Failed:
+            ledger.store.close()
+            raise
+        self.node.subscribe(self.watch.hear)
+        self.client = Client(LocalTransport(self.node), self.modules, self.node.network)
+
+    def _open_holder(self, member: MemberId) -> None:
+        service = self.services[member]
+        self.holders[member] = Holder.open(self.node, self.folder / member.hex(), member, service, self.keys[service])
+
+    def close(self) -> None:
+        for holder in self.holders.values():
+            holder.close()
+        self.node.close()
+
+    def restart(self) -> None:
+        """Close in order, and open again."""
+        self.disarm()
+        self.close()
+        self.restarts += 1
+        self.reopen()
+
+    def reopen(self) -> None:
+        """What is closed. Errors  Failed CLOCK_BEHIND_TIP."""
+        self.open_node()
+        for member in self.holders:
+            self._open_holder(member)
+        self.look()
+
+    def disarm(self) -> None:
+        vars(self.node.engine.ledger.store).pop("write", None)
+        vars(self.node.engine.ledger.store).pop("sync", None)
+
+    def arm(self, point: Point) -> None:
+        """The process dies at the next block that reaches `point`."""
+        store = self.node.engine.ledger.store
+        name, after = point.value
+        real = getattr(store, name)
+
+        def crash(*arguments: Any) -> None:
+            if after:
+                real(*arguments)
+            raise Failed(EngineCode.STORE_NOT_USABLE, "the simulation stopped the process here")
+        vars(store)[name] = crash
+        self._synced = self._log().stat().st_size
+        self._point = point
+
+    def crashed(self) -> bool:
+        return self.node.engine.failed is not None
+
+    def recover(self, torn: bool) -> None:
+        """Start again on what the crash left; `torn`: the machine died too, and part of what was not synced is lost."""
+        self.crashes += 1
+        store, left = self.folder / "store", self.folder / "left"
+        shutil.copytree(store, left)         # closing writes what a process that died would not have written
+        log = left / self._log().name
+        written = log.stat().st_size
+        if torn and self._point in (Point.AFTER_WRITE, Point.BEFORE_SYNC) and written > self._synced:
+            os.truncate(log, self._synced + self.chance.below(written - self._synced + 1))
+        self.close()
+        shutil.rmtree(store)
+        left.rename(store)
+        self.reopen()
+
+    def _log(self) -> Path:
+        """The store's log of what is in no table yet."""
+        return max((self.folder / "store").glob("*.log"), key=lambda file: int(file.stem))
+
+    # -- time
+
+    def pass_time(self, by_ms: int) -> None:
+        """And let what falls due come to pass, before anything else is ordered."""
+        self.clock.pass_(by_ms)
+        self.node.engine.wake()
+        self.node.settle()
+        self.look()
+
+    def now_ms(self) -> int:
+        """As a holder sees it: the later of tip and clock."""
+        return max(self.oracle.now_ms, self.clock.now_ms())
+
+    # -- ordering
+
+    def signed(self, *messages: Message, keys: Mapping[AccountId, SigningKey] | None = None) -> bytes:
+        return sign(self.node.network, SHA256, self.modules, messages, self.keys | (keys or {}),
+                    self.clock.now_ms() + TX_MS)[0]
+
+    def send(self, raws: Sequence[bytes]) -> list[Committed | Failed]:
+        """Hand them over between two blocks, so that one block takes them all; what became of each."""
+        def submit(_: Ledger) -> list[Future[Committed] | Failed]:
+            return [self._submitted(raw) for raw in raws]
+        found: list[Committed | Failed] = []
+        for handed in self.node.ask(submit):
+            if isinstance(handed, Failed):
+                found.append(handed)
+                continue
+            error = handed.exception()
+            if error is None:
+                found.append(handed.result())
+                self.told.append(handed.result())
+            elif isinstance(error, Failed):
+                found.append(error)
+            else:
+                raise error
+        return found
+
+    def _submitted(self, raw: bytes) -> "Future[Committed] | Failed":
+        try:
+            return self.node.submit(raw)
+        except Failed as error:
+            return error
+
+    def look(self) -> None:
+        """Check all that has happened, and what clients were told of it."""
+        self.watch.look(self.node)
+        for committed in self.told:
+            self.watch.check_told(committed)
+        self.told.clear()
+        for one in self.sick:
+            self._learn(one)
+
+    def _learn(self, sick: Sick) -> None:
+        """A chart that was under way counts once its batch stands."""
+        if sick.coming is None:
+            return
+        subject = sick.subject or self.subject_of(sick)
+        before = self.oracle.charts.get(subject or b"")
+        batches = len(self.oracle.batches.get(subject or b"", {}))
+        if subject is not None and batches > (before.batches if before else 0):
+            sick.coming.batches = batches
+            sick.subject, sick.chart = subject, sick.coming
+            self.oracle.charts[subject] = sick.coming
+            sick.coming = None
+            self.keys[subject] = self.patient(sick).key(subject)
+
+    def subject_of(self, sick: Sick) -> SubjectId | None:
+        return self.holders[sick.hospital].keystore.find("", f"Patient/{sick.chart.name}", TagKind.SOURCE)
+
+    # -- people
+
+    def patient(self, sick: Sick) -> Patient:
+        return Patient(self.client, sick.wallet)
+
+    def door(self, hospital: MemberId) -> LocalDoor:
+        return LocalDoor(self.holders[hospital])
+
+    def peer(self, hospital: MemberId) -> LocalPeer:
+        return LocalPeer(self.holders[hospital])
+
+    def enrol(self, member: MemberId, role: members.Role) -> Committed | Failed:
+        account, key = self.chance.bytes(16), _key(self.chance)
+        (result,) = self.send([self.signed(members.EnrolStaff(
+            member=member, account=account, role=role, custody=Custody.OWN, suite=ED25519, key=key.public,
+            card=NO_HASH), keys={account: key})])
+        if isinstance(result, Committed) and result.code == 0:
+            self.keys[account] = key
+            self.people.append(Person(account, member))
+        return result
+
+    def _enrol_service(self, member: MemberId) -> None:
+        account, key = self.chance.bytes(16), _key(self.chance)
+        self.send([self.signed(members.EnrolService(member=member, account=account, suite=ED25519, key=key.public),
+                               keys={account: key})])
+        self.keys[account] = key
+        self.services[member] = account
+
+
+def _key(chance: Chance) -> SigningKey:
+    return SigningKey.from_seed(ED25519, chance.bytes(32))
