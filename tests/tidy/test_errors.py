@@ -18,7 +18,7 @@ RANGES = {
     "modules/records.py": range(400, 500), "modules/access.py": range(500, 600),
     "engine": range(8000, 8100), "vault": range(8100, 8200), "node": range(8200, 8300),
     "client": range(8300, 8400), "holder": range(8400, 8500), "home": range(8600, 8700),
-    "demo": range(8700, 8800), "cli": range(9000, 9500), "bench": range(9500, 9600),
+    "demo": range(8700, 8800), "sim": range(8800, 8900), "cli": range(9000, 9500), "bench": range(9500, 9600),
 }
 
 Codes = list[tuple[str, str, int]]

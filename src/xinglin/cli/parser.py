@@ -27,6 +27,7 @@ from xinglin.cli import (
     proofs,
     record,
     show,
+    sim,
     subject,
 )
 from xinglin.cli.call import Call, Output, language
@@ -51,6 +52,7 @@ def build(lang: Lang) -> TyperGroup:
         app.command(name)(verb)
     app.add_typer(clock.app, name="clock")
     app.add_typer(bench.app, name="bench")
+    app.command("sim")(sim.sim)
     app.command("version")(version)
     top = get_command(app)
     if not isinstance(top, TyperGroup):

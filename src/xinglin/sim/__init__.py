@@ -1,4 +1,4 @@
-"""A whole network from one seed, in one process and simulated time. It owns time and failure; production never needs it.
+"""A whole network from one seed, in one process and simulated time. Production never needs it.
 
 chance    what the seed chooses                       world     node, data rooms, people; crash and restart
 oracle    plain dicts: who may read what              charts    what is imported, and what of it a grant opens

@@ -116,7 +116,7 @@ class Oracle:
         words, delivered = self.asked.get(asked["body"], (None, False))
         if words is None or not delivered or not self.acts(asked["reader"]):
             return None
-        for own, grant in self.live(subject, asked["grantee"], now_ms).items():
+        for own in self.live(subject, asked["grantee"], now_ms):
             said = self.said[own]
             if asked["grant_id"] not in (NO_ID, own) or not said.delivered:
                 continue
@@ -323,7 +323,7 @@ class Oracle:
             del row[next(own for own in row if own not in live)]
 
     def _moved(self, message: Message, event: members.Moved) -> None:
-        proposer = getattr(message, "voter", None) or getattr(message, "proposer", b"")
+        proposer: bytes = getattr(message, "voter", b"") or getattr(message, "proposer", b"")
         motion = event.member, int(event.motion)
         voters = [*self.motions.get(motion, []), proposer]
         if isinstance(message, members.Invite):

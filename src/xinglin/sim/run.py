@@ -10,6 +10,7 @@ from xinglin.base import codec
 from xinglin.base.check import Failed, InvariantBroken
 from xinglin.base.ids import NO_HASH
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
+from xinglin.engine.store import Store
 from xinglin.holder import read_log
 from xinglin.modules import consent, records
 from xinglin.sim import chance
@@ -141,7 +142,7 @@ def check_all(workload: Workload) -> None:
             row = world.watch.shadow.row(records.BATCHES, records.BATCHES.encode_key((owner, number)))
             hold(row is not None and row.root == root, "P1", "a batch of records is not what it was")
     world.watch.forget_old_ids()
-    world.watch.check_copy(world.node, world.folder / "copy")
+    world.watch.check_copy(world.node, Store(world.disk.database), world.folder / "copy")
 
 
 def _figures(workload: Workload, seed: int, steps: int, rounds: int) -> Figures:

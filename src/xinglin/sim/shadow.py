@@ -10,7 +10,7 @@ PART_DEPTH = 8
 
 
 class Shadow(MemoryLedger):
-    """A MemoryLedger that takes the root of what changed alone: a reference root of all leaves for each block is slow."""
+    """A MemoryLedger whose root comes from what changed alone: one of all leaves for each block is slow."""
 
     def __init__(self, manifest: Manifest, modules: ModuleSet):
         self._parts: list[dict[bytes, bytes]] = [{} for _ in range(PARTS)]
@@ -29,7 +29,7 @@ class Shadow(MemoryLedger):
         return self._roots[1][1]
 
     def _lift(self, first: int) -> None:
-        """The root of one part, and of everything above it. A lone leaf stands for every subtree that it is alone in."""
+        """The root of one part, and of all above it. A lone leaf stands for every subtree that it is alone in."""
         digest = self.hashes.digest
         entries = sorted(path + row_hash for path, row_hash in self._parts[first].items())
         leaves = [digest(sparse.LEAF_TAG + entry) for entry in entries]

@@ -9,12 +9,12 @@ from collections import deque
 from pathlib import Path
 
 from xinglin.base import codec
-from xinglin.base.check import NotVerified
 from xinglin.base.history import leaf_hash
 from xinglin.base.limits import TX_WINDOW_MS
 from xinglin.engine.embedded import Committed
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.signatures import hold as signatures_hold
+from xinglin.engine.store import Store
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, network_id
 from xinglin.kernel.module import ModuleSet
@@ -46,8 +46,10 @@ class Watch:
         """A listener of the node, on its syncing thread."""
         self.heard.append((applied.height, applied.closing, applied.app_hash))
 
-    def look(self, node: Node) -> None:
-        """Follow the store to its tip. Errors  Broken."""
+    def look(self, node: Node, opened: bool) -> None:
+        """Follow the store to its tip, if it moved, or may hold what nobody heard of. Errors  Broken."""
+        if not self.heard and not opened:
+            return
         since = self.shadow.height + 1
         blocks, app_hash, state_root = node.ask(lambda ledger: (
             [(ledger.block(height), ledger.transactions(height)) for height in range(since, ledger.height + 1)],
@@ -72,7 +74,7 @@ class Watch:
             raise Broken("I1", f"block {block.height} has other outcomes when it is done again")
         if tuple(outcome.events for outcome in applied.outcomes) != block.events:
             raise Broken("I1", f"block {block.height} tells other events when it is done again")
-        hold(applied.closing == block.closing, "I1", f"block {block.height} has another state root when it is done again")
+        hold(applied.closing == block.closing, "I1", f"block {block.height} closes otherwise when it is done again")
         self._check_heard(block, applied)
         self._check_owners(applied)
         self._tell(block, applied)
@@ -152,10 +154,10 @@ class Watch:
 
     # -- copies
 
-    def check_copy(self, node: Node, folder: Path) -> None:
-        """I17: a copy of the store, opened on its own, is the same ledger to the last row. Errors  Broken."""
+    def check_copy(self, node: Node, store: Store, folder: Path) -> None:
+        """I17: a copy of the `store`, opened on its own, is the same ledger to the last row. Errors  Broken."""
         hold(self.shadow.reference_root() == self.shadow.state_root, "I1", "the reference gives another state root")
-        node.ask(lambda ledger: ledger.store.checkpoint(folder))
+        node.ask(lambda _: store.checkpoint(folder))
         try:
             copy = Ledger.open(folder, self.modules)
             try:
@@ -167,8 +169,6 @@ class Watch:
                 self._check_last_leaves(copy)
             finally:
                 copy.close()
-        except NotVerified:
-            raise
         finally:
             shutil.rmtree(folder)
 
@@ -178,4 +178,4 @@ class Watch:
             return
         block = copy.block(copy.height)
         for at, leaf in enumerate([*block.leaves, block.closing], start=block.first):
-            hold(copy.history.node(0, at) == leaf_hash(copy.hashes, leaf), "I17", "the history of a copy has another leaf")
+            hold(copy.history.node(0, at) == leaf_hash(copy.hashes, leaf), "I17", "a copy's history has another leaf")

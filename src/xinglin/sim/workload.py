@@ -31,7 +31,7 @@ from xinglin.sim.chance import Chance
 from xinglin.sim.charts import PSYCHIATRIC, RESTRICTED, SCOPES, SCOPES_WIDE, Chart
 from xinglin.sim.codes import Broken, hold
 from xinglin.sim.oracle import Said
-from xinglin.sim.world import STEP_MS, Person, Point, Pocket, Sick, World
+from xinglin.sim.world import STEP_MS, Person, Pocket, Point, Sick, World
 from xinglin.vault.wrap import PRIVATE_BYTES, RecipientKey
 
 PURPOSES = (*("TREAT",) * 6, "HPAYMT", "PUBHLTH")
@@ -41,6 +41,7 @@ ASKS_KEPT = 40
 BUSY = (EngineCode.SECOND_USED_UP, EngineCode.LANE_USED_UP, EngineCode.SUBJECT_SHARE_USED_UP, EngineCode.QUEUE_FULL)
 NOT_NOW = (KernelCode.TX_EXPIRED, KernelCode.SIGNER_UNKNOWN, KernelCode.PAYER_NOT_ACTIVE, *BUSY)
 MODULE_CODES = range(100, 600)
+PROMISES = {"history": "P26", "claim": "P25", "grant": "P25", "import": "P1"}    # what a failed deed breaks
 
 
 @dataclass
@@ -53,7 +54,13 @@ class Ask:
     recipient: RecipientKey
     number: int
     tx: bytes
-    words: frozenset[str] = frozenset()     # of the records that the answer opens
+
+
+@dataclass
+class Opens:
+    """What an answer opens, if it says yes: noted before it is ordered, since a crash may hide that it was."""
+
+    words: frozenset[str] = frozenset()
     parts: int = 0
 
 
@@ -63,6 +70,7 @@ class Workload:
         self.oracle = world.oracle
         self.chance = chance
         self.asks: deque[Ask] = deque(maxlen=ASKS_KEPT)
+        self.opens: dict[tuple[SubjectId, int], Opens] = {}
         self.sent: deque[bytes] = deque(maxlen=60)                   # executed, for copies
         self.held: list[bytes] = []                                  # signed, to be delivered some time
         self.in_flight: list[bytes] = []                             # nobody knows what became of them
@@ -96,7 +104,8 @@ class Workload:
         except Failed as error:
             if not self.world.crashed() and error.code not in NOT_NOW and error.code.value not in MODULE_CODES \
                     and error.code.value not in range(30, 40):
-                raise Broken("P2", f"{deed.__name__.strip('_')} failed with {error}") from error
+                name = deed.__name__.strip("_")
+                raise Broken(PROMISES.get(name, "P2"), f"{name} failed with {error}") from error
         if self.world.crashed():
             self.world.recover(torn=self.chance.percent(50))
         self.world.look()
@@ -331,7 +340,10 @@ class Workload:
 
     def _answer(self, subject: SubjectId, number: int) -> None:
         expected = self.oracle.opens(subject, number, self.world.now_ms())
-        words = self._words(subject, expected[1]) if expected else frozenset()
+        if expected is not None:
+            chart = self.oracle.charts[subject]
+            self.opens[subject, number] = Opens(
+                frozenset(chart.entries[own].words(own) for own in expected[1]), 2 * len(expected[1]))
         racing = "order" in vars(self.world.node)
         answer.answer(self._holder_of(subject), subject, number)
         self.world.look()
@@ -343,14 +355,8 @@ class Workload:
             raise Broken("I6", f"request {number} was permitted, though nothing covers it")
         hold(permit.grant_id == expected[0], "I6", f"request {number} was permitted under another grant")
         for ask in self.asks:
-            if (ask.subject, ask.number) == (subject, number):
-                ask.words, ask.parts = words, 2 * len(expected[1])
-                if self.chance.percent(60):
-                    self._fetch(ask, 0)
-
-    def _words(self, subject: SubjectId, some: list[str]) -> frozenset[str]:
-        chart = self.oracle.charts[subject]
-        return frozenset(chart.entries[own].words(own) for own in some)
+            if (ask.subject, ask.number) == (subject, number) and self.chance.percent(60):
+                self._fetch(ask, 0)
 
     def _race(self, name: str, subject: SubjectId) -> None:
         """At the next call of the node's `name`, some live grant of the subject is revoked first."""
@@ -374,7 +380,8 @@ class Workload:
         now = [ask for ask in answered if self.oracle.may_fetch(
             ask.subject, ask.number, ask.reader.account, self.world.now_ms())]
         ask = self.chance.one_of(now if now and self.chance.percent(70) else answered)
-        page = self.chance.below(1 + ask.parts // self.world.manifest.parameters.page_parts)
+        opens = self.opens.get((ask.subject, ask.number), Opens())
+        page = self.chance.below(1 + opens.parts // self.world.manifest.parameters.page_parts)
         if self.chance.percent(8):
             self._race("tip_age_ms", ask.subject)
         try:
@@ -387,11 +394,12 @@ class Workload:
         world, oracle = self.world, self.oracle
         reader = signer or ask.reader
         permit = oracle.permits.get((ask.subject, ask.number))
+        opens = self.opens.get((ask.subject, ask.number), Opens())
         asked = asking.Asked(ask.subject, ask.number, 0, ask.tx, world.keys[reader.account], ask.recipient,
                              permit.event if permit else None, None)
         per_page = world.manifest.parameters.page_parts
         racing = "tip_age_ms" in vars(world.node)
-        there = page * per_page < ask.parts
+        there = page * per_page < opens.parts
         allowed = there and oracle.may_fetch(ask.subject, ask.number, reader.account, world.now_ms())
         hospital = ask.sick.hospital
         try:
@@ -404,10 +412,10 @@ class Workload:
         world.look()
         if not allowed or not oracle.may_fetch(ask.subject, ask.number, reader.account, oracle.now_ms):
             raise Broken("I7" if permit else "I6", f"page {page} of request {ask.number} left without a live permit")
-        hold(len(found) == min(per_page, ask.parts - page * per_page), "P2", "a page has other parts than its answer")
+        hold(len(found) == min(per_page, opens.parts - page * per_page), "P2", "a page has other parts than its answer")
         for one in found:
             said = charts.words_of(json.loads(one.content)) if one.part.part == REST else None
-            hold(said is None or said in ask.words, "I6", "a record was released that the grant does not open")
+            hold(said is None or said in opens.words, "I6", "a record was released that the grant does not open")
 
     # -- holders and members
 
@@ -580,7 +588,7 @@ class Workload:
             return
         world.disarm()
         world.close()
-        by_ms = world.oracle.now_ms - world.clock.now_ms() + 60_000
+        by_ms = world.clock.now_ms() - world.oracle.now_ms + 60_000
         world.clock.set_back(by_ms)
         try:
             world.open_node()

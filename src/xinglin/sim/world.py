@@ -40,7 +40,7 @@ from xinglin.vault.keystore import TagKind
 
 ED25519 = SignatureSuite.ED25519
 STARTED_MS = 1_700_000_000_000     # an hour's beginning plus some minutes
-ANSWER_MS = 60_050                 # steps are 100 ms and a block 1 ms, so no timer falls due between two blocks of a step
+ANSWER_MS = 60_050                 # steps are 100 ms, a block 1 ms: no timer falls due between two blocks of a step
 STEP_MS = 100
 TX_MS = 60_000
 INLINE_CHECKS_MAX = 1_000_000      # a helper process answers when it likes, so blocks would differ from run to run
@@ -86,6 +86,26 @@ class Pocket(Wallet):
 
 
 _NO_KEY: Any = None                # nothing is sealed
+
+
+class Disk:
+    """The store's database, and how much of its log was ever synced: what a machine that dies is sure to keep."""
+
+    def __init__(self, database: Any, folder: Path):
+        self.database = database
+        self._folder = folder
+        self.flush_wal(True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)
+
+    def flush_wal(self, sync: bool) -> None:
+        self.database.flush_wal(sync)
+        self.synced = self.log().stat().st_size
+
+    def log(self) -> Path:
+        """Of what is in no table yet."""
+        return max(self._folder.glob("*.log"), key=lambda file: int(file.stem))
 
 
 class Point(Enum):
@@ -176,6 +196,7 @@ class World:
         except Failed:
             ledger.store.close()
             raise
+        self.disk = vars(ledger.store)["_db"] = Disk(vars(ledger.store)["_db"], self.folder / "store")
         self.node.subscribe(self.watch.hear)
         self.client = Client(LocalTransport(self.node), self.modules, self.node.network)
 
@@ -200,7 +221,7 @@ class World:
         self.open_node()
         for member in self.holders:
             self._open_holder(member)
-        self.look()
+        self.look(opened=True)
 
     def disarm(self) -> None:
         vars(self.node.engine.ledger.store).pop("write", None)
@@ -217,8 +238,6 @@ class World:
                 real(*arguments)
             raise Failed(EngineCode.STORE_NOT_USABLE, "the simulation stopped the process here")
         vars(store)[name] = crash
-        self._synced = self._log().stat().st_size
-        self._point = point
 
     def crashed(self) -> bool:
         return self.node.engine.failed is not None
@@ -228,18 +247,14 @@ class World:
         self.crashes += 1
         store, left = self.folder / "store", self.folder / "left"
         shutil.copytree(store, left)         # closing writes what a process that died would not have written
-        log = left / self._log().name
-        written = log.stat().st_size
-        if torn and self._point in (Point.AFTER_WRITE, Point.BEFORE_SYNC) and written > self._synced:
-            os.truncate(log, self._synced + self.chance.below(written - self._synced + 1))
+        log = left / self.disk.log().name
+        unsynced = log.stat().st_size - self.disk.synced
+        if torn and unsynced:
+            os.truncate(log, self.disk.synced + self.chance.below(unsynced + 1))
         self.close()
         shutil.rmtree(store)
         left.rename(store)
         self.reopen()
-
-    def _log(self) -> Path:
-        """The store's log of what is in no table yet."""
-        return max((self.folder / "store").glob("*.log"), key=lambda file: int(file.stem))
 
     # -- time
 
@@ -257,7 +272,8 @@ class World:
     # -- ordering
 
     def signed(self, *messages: Message, keys: Mapping[AccountId, SigningKey] | None = None) -> bytes:
-        return sign(self.node.network, SHA256, self.modules, messages, self.keys | (keys or {}),
+        """`keys` are used before everybody's own."""
+        return sign(self.node.network, SHA256, self.modules, messages, {**self.keys, **(keys or {})},
                     self.clock.now_ms() + TX_MS)[0]
 
     def send(self, raws: Sequence[bytes]) -> list[Committed | Failed]:
@@ -285,9 +301,9 @@ class World:
         except Failed as error:
             return error
 
-    def look(self) -> None:
+    def look(self, opened: bool = False) -> None:
         """Check all that has happened, and what clients were told of it."""
-        self.watch.look(self.node)
+        self.watch.look(self.node, opened)
         for committed in self.told:
             self.watch.check_told(committed)
         self.told.clear()
