@@ -51,11 +51,12 @@ def run(seed: int, steps: int = STEPS) -> Figures:
         opened.enter_context(chance.only(Chance(seed, "process")))
         folder = Path(tempfile.mkdtemp(prefix="xinglin-sim-", dir=FAST_FOLDER if FAST_FOLDER.is_dir() else None))
         opened.callback(shutil.rmtree, folder)
-        world = World.found(folder, seed)
-        opened.callback(world.close)
-        workload = Workload(world, Chance(seed, "workload"))
         done = 0
         try:
+            world = World(folder, seed)
+            opened.callback(world.close)
+            world.furnish()
+            workload = Workload(world, Chance(seed, "workload"))
             workload.begin()
             while done < steps:
                 done += 1
@@ -74,6 +75,7 @@ def run(seed: int, steps: int = STEPS) -> Figures:
 def _repeatable(broken: Broken, seed: int, step: int) -> Broken:
     """With the shortest run that shows it: what comes after the step changes nothing before it."""
     _, _, what = broken.detail.partition(": ")
+    step = max(step, 1)            # before the first one it is the founding that shows it
     return Broken(broken.promise, f"{what}. At step {step}: xinglin sim --seed {seed} --steps {step}")
 
 

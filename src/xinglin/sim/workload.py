@@ -411,7 +411,7 @@ class Workload:
         self.left.setdefault(hospital, []).append((ask.subject, ask.number, page))
         world.look()
         if not allowed or not oracle.may_fetch(ask.subject, ask.number, reader.account, oracle.now_ms):
-            raise Broken("I7" if permit else "I6", f"page {page} of request {ask.number} left without a live permit")
+            raise Broken("I7" if permit and there else "I6", f"page {page} of request {ask.number} left without a live permit")
         hold(len(found) == min(per_page, opens.parts - page * per_page), "P2", "a page has other parts than its answer")
         for one in found:
             said = charts.words_of(json.loads(one.content)) if one.part.part == REST else None
@@ -525,21 +525,28 @@ class Workload:
             return
         raw = self.chance.one_of([*self.sent])
         if self.chance.percent(30):
-            at = len(raw) - 1 - self.chance.below(64)
-            raw = raw[:at] + bytes([raw[at] ^ 1 << self.chance.below(8)]) + raw[at + 1:]
+            raw = self._flipped(raw)
         for result in self.world.send([raw, raw]):
             if isinstance(result, Committed):
                 raise Broken("I3", f"a copy was executed at height {result.height}")
 
+    def _flipped(self, raw: bytes) -> bytes:
+        """One bit of the last signature is another."""
+        at = len(raw) - 1 - self.chance.below(64)
+        return raw[:at] + bytes([raw[at] ^ 1 << self.chance.below(8)]) + raw[at + 1:]
+
     def forgery(self) -> None:
-        """P1, P25: signed by another's key, it is no transaction."""
+        """P1, P25: signed by another's key, or with one bit that is not hers, it is no transaction."""
         sick = [one for one in self.world.sick if one.subject]
         if not sick:
             return
         subject, stranger = self.chance.one_of(sick).subject or b"", self.chance.one_of(self.world.people)
-        raw = self.world.signed(consent.Grant(
-            subject=subject, grantee=stranger.member, grant_id=self.chance.bytes(16), body=NO_HASH,
-            until_h=self.world.now_ms() // MS_PER_HOUR + 24), keys={subject: self.world.keys[stranger.account]})
+        wanted = consent.Grant(subject=subject, grantee=stranger.member, grant_id=self.chance.bytes(16), body=NO_HASH,
+                               until_h=self.world.now_ms() // MS_PER_HOUR + 24)
+        if self.chance.percent(50):
+            raw = self.world.signed(wanted, keys={subject: self.world.keys[stranger.account]})
+        else:
+            raw = self._flipped(self.world.signed(wanted))
         if isinstance(self.world.send([raw])[0], Committed):
             raise Broken("P25", "a grant stands that its subject did not sign")
 

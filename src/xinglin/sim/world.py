@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from xinglin.modules import members, module_set
 from xinglin.node import LocalTransport, Node
 from xinglin.sim.chance import Chance
 from xinglin.sim.charts import Chart
+from xinglin.sim.codes import Broken
 from xinglin.sim.oracle import Oracle
 from xinglin.sim.watch import Watch
 from xinglin.vault.keystore import TagKind
@@ -136,55 +137,48 @@ class Sick:
     coming: Chart | None = None    # what an import under way would make of her chart
 
 
-@dataclass
 class World:
-    folder: Path
-    chance: Chance
-    clock: SteppedClock
-    manifest: Manifest
-    keys: dict[AccountId, SigningKey]
-    names: dict[str, MemberId]
-    services: dict[MemberId, AccountId] = field(default_factory=dict)
-    people: list[Person] = field(default_factory=list)
-    sick: list[Sick] = field(default_factory=list)
-    crashes: int = 0
-    restarts: int = 0
+    """In `folder`, which is empty. `close` it, whatever happens."""
 
-    def __post_init__(self) -> None:
-        self.modules = module_set()
-        self.oracle = Oracle(SHA256, self.manifest.started_ms, status={
-            founder.member: "active" for founder in self.manifest.founders})
-        self.watch = Watch(self.manifest, self.modules, self.oracle)
+    def __init__(self, folder: Path, seed: int):
+        self.folder = folder
+        self.chance = Chance(seed, "people")
+        self.clock = SteppedClock(STARTED_MS)
+        self.names: dict[str, MemberId] = {name: self.chance.bytes(16) for name in KINDS}
+        self.keys: dict[AccountId, SigningKey] = {member: _key(self.chance) for member in self.names.values()}
+        self.services: dict[MemberId, AccountId] = {}
         self.holders: dict[MemberId, Holder] = {}
+        self.people: list[Person] = []
+        self.sick: list[Sick] = []
         self.told: list[Committed] = []
-        Ledger.create(self.folder / "store", self.manifest, self.modules).close()
+        self.crashes = self.restarts = 0
+        self.modules = module_set()
+        self.manifest = self._manifest(UNITS_PER_SECOND[seed % len(UNITS_PER_SECOND)], 2 + seed % 4)
+        self.oracle = Oracle(SHA256, STARTED_MS, status={member: "active" for member in self.names.values()})
+        self.watch = Watch(self.manifest, self.modules, self.oracle)
+        Ledger.create(folder / "store", self.manifest, self.modules).close()
         self.open_node()
 
-    @classmethod
-    def found(cls, folder: Path, seed: int) -> "World":
-        """Five members with staff, two of them with data rooms."""
-        chance = Chance(seed, "people")
-        names = {name: chance.bytes(16) for name in KINDS}
-        keys = {member: _key(chance) for member in names.values()}
-        manifest = Manifest(
+    def _manifest(self, units_per_second: int, page_parts: int) -> Manifest:
+        operator = self.names["north"]
+        return Manifest(
             name="sim", hash_suite=SHA256.name, started_ms=STARTED_MS, simulated=True,
-            module_set=module_set().hash(SHA256), operator=names["north"],
-            parameters=Parameters(units_per_second=UNITS_PER_SECOND[seed % len(UNITS_PER_SECOND)],
-                                  answer_ms=ANSWER_MS, page_parts=2 + seed % 4),
-            founders=tuple(Founder(member=member, kind=KINDS[name], suite=ED25519, key=keys[member].public,
-                                   card=NO_HASH) for name, member in names.items()),
-            checkpoint_keys=(CheckpointKey(name="north", key=keys[names["north"]].public),))
-        world = cls(folder, chance, SteppedClock(STARTED_MS), manifest, keys, names)
-        for name, member in names.items():
+            module_set=self.modules.hash(SHA256), operator=operator,
+            parameters=Parameters(units_per_second=units_per_second, answer_ms=ANSWER_MS, page_parts=page_parts),
+            founders=tuple(Founder(member=member, kind=KINDS[name], suite=ED25519, key=self.keys[member].public,
+                                   card=NO_HASH) for name, member in self.names.items()),
+            checkpoint_keys=(CheckpointKey(name="north", key=self.keys[operator].public),))
+
+    def furnish(self) -> None:
+        """Staff for all, data rooms for two."""
+        for name, member in self.names.items():
             for role in ROLES[name]:
-                world.enrol(member, role)
-                world.pass_time(STEP_MS)
+                self.enrol(member, role)
+                self.pass_time(STEP_MS)
         for name in HOSPITALS:
-            world._enrol_service(names[name])
-            world._open_holder(names[name])
-            world.pass_time(10 * STEP_MS)
-        world.look()
-        return world
+            self._enrol_service(self.names[name])
+            self._open_holder(self.names[name])
+            self.pass_time(10 * STEP_MS)
 
     # -- opening, crashing, closing
 
@@ -254,7 +248,12 @@ class World:
         self.close()
         shutil.rmtree(store)
         left.rename(store)
-        self.reopen()
+        try:
+            self.reopen()
+        except Failed as error:
+            if isinstance(error, Broken):
+                raise
+            raise Broken("I2", f"what a crash left does not open: {error}") from error
 
     # -- time
 
