@@ -35,7 +35,7 @@ def test_the_workload_meets_what_it_is_to_meet() -> None:
     def of_each(name: str) -> int:
         return sum(getattr(figures, name) for figures in met) // len(met)
     assert of_each("pages") > 15 and of_each("permits") > 8 and of_each("denials") > 15 and of_each("breaches") > 15
-    assert of_each("crashes") >= 2 and of_each("transactions") > 350
+    assert of_each("crashes") >= 1 and of_each("transactions") > 350
     assert of_each("transactions") - of_each("accepted") > 30
 
 

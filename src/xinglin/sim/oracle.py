@@ -84,6 +84,13 @@ class Oracle:
 
     # -- who may do what, now
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a request has run out of time, or a grant out of hours."""
+        hour = now_ms // MS_PER_HOUR
+        return any(asked["due_ms"] <= now_ms for asked in self.requests.values()) or any(
+            grant.until_h <= hour and not grant.revoked and not grant.marked_expired
+            for row in self.grants.values() for grant in row.values())
+
     def active(self, member: bytes) -> bool:
         return self.status.get(member) == "active"
 

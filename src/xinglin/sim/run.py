@@ -23,7 +23,7 @@ STEPS = 500
 ROUNDS_MAX = 50
 ROUND_MS = (1_000, 61_000, MS_PER_HOUR, MS_PER_DAY)
 FAST_FOLDER = Path("/dev/shm")     # memory, where a sync costs nothing; power loss is simulated, not real
-COPY_EVERY = 500                   # steps
+COPY_EVERY = 1_000                  # steps
 
 
 @dataclass(frozen=True)

@@ -260,9 +260,10 @@ class World:
     def pass_time(self, by_ms: int) -> None:
         """And let what falls due come to pass, before anything else is ordered."""
         self.clock.pass_(by_ms)
-        self.node.engine.wake()
-        self.node.settle()
-        self.look()
+        if self.oracle.is_due(self.clock.now_ms()):
+            self.node.engine.wake()
+            self.node.settle()
+            self.look()
 
     def now_ms(self) -> int:
         """As a holder sees it: the later of tip and clock."""
