@@ -27,6 +27,7 @@ from xinglin.base.history import Appended
 from xinglin.base.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_TXS_MAX,
+    BLOCK_UNITS_MAX,
     CLOCK_BEHIND_MS_MAX,
     SIGNATURE_CHUNK_MAX,
     SIGNATURE_CHUNK_MIN,
@@ -45,6 +46,7 @@ from xinglin.engine.wake_up import WakeUp
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import chain_id
+from xinglin.kernel.quota import cost
 from xinglin.kernel.receipt import InHistory, origin
 from xinglin.kernel.tx import Check, NotIncludable, Reader, Tx, prepare
 
@@ -433,24 +435,25 @@ class Embedded:
         numbers: dict[bytes, int] = {}
         refused: _Refused = []
         self._budget.start_block(now_ms)
-        size = 0
-        taken = 0
+        size = units = taken = 0
         for one in self._ready:
-            if len(txs) == BLOCK_TXS_MAX or size + len(one.tx.raw) > BLOCK_BYTES_MAX:
+            tx = one.tx
+            price = cost(tx.specs, len(tx.raw))
+            if len(txs) == BLOCK_TXS_MAX or size + len(tx.raw) > BLOCK_BYTES_MAX or units + price > BLOCK_UNITS_MAX:
                 break
             taken += 1
-            tx = one.tx
             if tx.expires_at_ms <= now_ms:
                 refused.append((one.number, NotIncludable(KernelCode.TX_EXPIRED)))
             elif tx.id in numbers or self.ledger.executed(tx.minute, tx.short_id):
                 self._door.distrust(tx)
                 refused.append((one.number, NotIncludable(KernelCode.ALREADY_EXECUTED)))
-            elif busy := self._budget.take(tx):
+            elif busy := self._budget.take(tx, price):
                 refused.append((one.number, Busy(busy)))
             else:
                 txs.append(tx)
                 numbers[tx.id] = one.number
                 size += len(tx.raw)
+                units += price
         del self._ready[:taken]
         return txs, numbers, refused
 
