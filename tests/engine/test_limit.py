@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
 from homes import home
+from memory_ledger import MemoryLedger
 from worlds import World, content, named
 from xinglin.base.crypto import SHA256, HashSuite
 from xinglin.base.ids import NO_HASH
@@ -29,7 +30,6 @@ from xinglin.base.limits import (
 )
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.genesis import MemberKind
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Message, Row, Table
 from xinglin.kernel.quota import cost
 from xinglin.kernel.state import Overlay
@@ -37,7 +37,7 @@ from xinglin.kernel.tx import needed_signers, prepare
 from xinglin.modules import access, consent, members
 
 # For each unit that a transaction costs, at most so much, and a little for any transaction at all.
-READS, WRITES, DIGESTS, BYTES = 8, 3, 6, 6 * 1024
+READS, WRITES, DIGESTS, BYTES = 8, 3, 8, 6 * 1024
 ROUNDS = 300                       # transactions that the search tries
 
 GRANTEES = tuple(f"member {number}" for number in range(MESSAGES_PER_TX_MAX))

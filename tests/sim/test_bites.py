@@ -122,7 +122,7 @@ def a_breach_an_hour_late(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_claim_without_its_code(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(claim_codes, "_use_code", lambda holder, subject, given: None)
+    patch.setattr(claim_codes, "_use_code", lambda holder, subject, request: None)
 
 
 def signatures_that_nobody_looks_at(patch: pytest.MonkeyPatch) -> None:

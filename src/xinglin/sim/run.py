@@ -13,7 +13,7 @@ from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
 from xinglin.engine.store import Store
 from xinglin.holder import read_log
 from xinglin.modules import consent, records
-from xinglin.sim import chance
+from xinglin.sim import chance, deeds
 from xinglin.sim.chance import Chance
 from xinglin.sim.codes import Broken, hold
 from xinglin.sim.workload import Workload
@@ -57,10 +57,10 @@ def run(seed: int, steps: int = STEPS) -> Figures:
             opened.callback(world.close)
             world.furnish()
             workload = Workload(world, Chance(seed, "workload"))
-            workload.begin()
+            deeds.begin(workload)
             while done < steps:
                 done += 1
-                workload.step()
+                deeds.step(workload)
                 if done % COPY_EVERY == 0:
                     check_all(workload)
             rounds = finish(workload)
@@ -100,7 +100,7 @@ def _round(workload: Workload) -> None:
     world.look()
     for subject, number in [*oracle.requests]:
         if oracle.active(oracle.holders[subject]):
-            workload._answer(subject, number)
+            workload.answer_one(subject, number)
     for subject, grantee, own in _to_revoke(workload):
         workload.order(consent.Revoke(subject=subject, grantee=grantee, grant_id=own))
     for member, holder in world.holders.items():

@@ -1,7 +1,5 @@
-"""What people and faults do, one deed a step. Each deed knows what the oracle expects of it.
-
-Through the product's own client, holder and reader go claims, grants, answers, pages and histories; as bare
-transactions, several in a block, go the rest: copies, late ones, forgeries and floods among them.
+"""What patients, readers and their holders do, through the product's own code: imports, claims, grants, revocations,
+requests, answers, pages, histories. Each deed knows what the oracle expects of it.
 """
 
 import functools
@@ -13,26 +11,26 @@ from dataclasses import dataclass
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotAuthorised
 from xinglin.base.crypto import SHA256
-from xinglin.base.ids import NO_HASH, NO_ID, GrantId, MemberId, SubjectId
+from xinglin.base.ids import NO_HASH, NO_ID, Commitment, GrantId, MemberId, SubjectId
 from xinglin.base.units import MS_PER_HOUR, MS_PER_MINUTE
 from xinglin.client.door import KeptConsent
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
-from xinglin.holder import answer, asking, claim_codes, imports, read_log
+from xinglin.holder import answer, asking, claim_codes, imports
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.deliveries import Delivered
 from xinglin.holder.holder import Holder
 from xinglin.holder.shelf import REST
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Message
-from xinglin.modules import access, consent, members, records
+from xinglin.modules import access, consent, members
 from xinglin.modules.decision import ConsentBody, Opened, RequestBody, ScopeItem, commit
 from xinglin.sim import charts
 from xinglin.sim.chance import Chance
 from xinglin.sim.charts import PSYCHIATRIC, RESTRICTED, SCOPES, SCOPES_WIDE, Chart
 from xinglin.sim.codes import Broken, hold
 from xinglin.sim.oracle import Said
-from xinglin.sim.world import STEP_MS, Person, Pocket, Point, Sick, World
+from xinglin.sim.world import Person, Pocket, Sick, World
 from xinglin.vault.wrap import PRIVATE_BYTES, RecipientKey
 
 PURPOSES = (*("TREAT",) * 6, "HPAYMT", "PUBHLTH")
@@ -54,8 +52,9 @@ class Ask:
     subject: SubjectId
     reader: Person
     recipient: RecipientKey
-    number: int
-    tx: bytes
+    body: Commitment
+    number: int = 0
+    tx: bytes = b""
 
 
 @dataclass
@@ -80,25 +79,11 @@ class Workload:
         self.late_bodies: list[KeptConsent] = []
         self.left: dict[MemberId, list[tuple[SubjectId, int, int]]] = {}     # pages that left, by holder
         self.set_back_ms = 0
-        self.deeds: dict[str, int] = {}
 
-    # -- a step
-
-    def begin(self) -> None:
-        """A few patients, so that there is something to ask for. Errors  Broken."""
-        for deed in (Workload.import_, Workload.import_, Workload.import_, Workload.claim, Workload.claim,
-                     Workload.grant, Workload.grant, Workload.grant):
-            self.do(Workload.wait)
-            self.do(deed)
-
-    def step(self) -> None:
-        """Errors  Broken."""
-        self.do(Workload.wait)
-        self.do(self.chance.weighted(DEEDS))
+    # -- deeds
 
     def do(self, deed: "Callable[[Workload], None]") -> None:
         """One deed, and what a crash in it asks for."""
-        self.deeds[deed.__name__] = self.deeds.get(deed.__name__, 0) + 1
         try:
             deed(self)
         except Broken:
@@ -131,13 +116,13 @@ class Workload:
 
     # -- whom it may concern
 
-    def _claimed(self) -> list[Sick]:
+    def claimed(self) -> list[Sick]:
         return [sick for sick in self.world.sick if sick.subject and self.oracle.claimed.get(sick.subject)]
 
-    def _readers(self) -> list[Person]:
+    def readers(self) -> list[Person]:
         return [one for one in self.world.people if self.oracle.acts(one.account)]
 
-    def _live_grants(self, sick: Sick) -> list[tuple[MemberId, GrantId]]:
+    def live_grants(self, sick: Sick) -> list[tuple[MemberId, GrantId]]:
         return [(grantee, own) for (subject, grantee) in self.oracle.grants if subject == sick.subject
                 for own in self.oracle.live(subject, grantee, self.oracle.now_ms)]
 
@@ -187,16 +172,16 @@ class Workload:
             hold(not wrong, "P25", "a subject was claimed without its code")
 
     def grant(self) -> None:
-        if not self._claimed():
+        if not self.claimed():
             return
-        sick = self.chance.one_of(self._claimed())
-        said = self._said()
+        sick = self.chance.one_of(self.claimed())
+        said = self.said()
         if self.chance.percent(60):
             self._grant_by_client(sick, said)
         else:
-            self.send(self._grant(sick, said))
+            self.send(self.signed_grant(sick, said))
 
-    def _said(self) -> Said:
+    def said(self) -> Said:
         chance = self.chance
         return Said(
             person=chance.one_of(self.world.people).account if chance.percent(15) else NO_ID,
@@ -220,7 +205,7 @@ class Workload:
             for made in sick.wallet.grants[known:]:
                 self.oracle.said[made.grant_id] = said
 
-    def _grant(self, sick: Sick, said: Said) -> bytes:
+    def signed_grant(self, sick: Sick, said: Said) -> bytes:
         """A grant as bytes; its body goes to the holder before, later, never, or as another."""
         subject, grant_id = sick.subject or b"", self.chance.bytes(16)
         body = codec.encode(ConsentBody(
@@ -253,7 +238,7 @@ class Workload:
 
     def revoke(self) -> None:
         """P2, I7: from the next page on nothing is released under it."""
-        found = [(sick, *one) for sick in self._claimed() for one in self._live_grants(sick)]
+        found = [(sick, *one) for sick in self.claimed() for one in self.live_grants(sick)]
         if not found:
             return
         sick, grantee, own = self.chance.one_of(found)
@@ -275,9 +260,9 @@ class Workload:
 
     def history(self) -> None:
         """P26: she is shown every entry, denied ones too, and the list is proved complete."""
-        if not self._claimed():
+        if not self.claimed():
             return
-        sick = self.chance.one_of(self._claimed())
+        sick = self.chance.one_of(self.claimed())
         shown = self.world.patient(sick).history(self.world.door(sick.hospital), sick.subject or b"")
         row = access.running_of(SHA256, shown.entries)
         hold((row.count, row.running) == self.oracle.entries.get(sick.subject or b"", (0, NO_HASH)), "P26",
@@ -287,17 +272,17 @@ class Workload:
 
     def request(self) -> None:
         there = [sick for sick in self.world.sick if sick.subject]
-        if not there or not self._readers():
+        if not there or not self.readers():
             return
-        sick, reader = self.chance.one_of(there), self.chance.one_of(self._readers())
+        sick, reader = self.chance.one_of(there), self.chance.one_of(self.readers())
         if self.chance.percent(80):
-            welcome = [(one, who) for one in there for who in self._readers() if self.oracle.live(
+            welcome = [(one, who) for one in there for who in self.readers() if self.oracle.live(
                 one.subject or b"", who.member, self.oracle.now_ms)]
             sick, reader = self.chance.one_of(welcome or [(sick, reader)])
-        raw, ask = self._request(sick, reader)
-        self._asked(self.send(raw)[0], ask)
+        raw, ask = self.signed_request(sick, reader)
+        self.note_asked(self.send(raw)[0], ask)
 
-    def _request(self, sick: Sick, reader: Person) -> tuple[bytes, Ask]:
+    def signed_request(self, sick: Sick, reader: Person) -> tuple[bytes, Ask]:
         """A request as bytes, its words handed over before, or lost."""
         chance, subject = self.chance, sick.subject or b""
         recipient = _recipient(chance.below(RECIPIENTS))
@@ -314,14 +299,14 @@ class Workload:
                 self.oracle.asked[commitment] = words, True
             except Busy as error:
                 hold(error.code is HolderCode.TOO_MUCH_WAITING, "P2", f"a holder did not take what was asked: {error}")
-        live = self._live_grants(sick)
+        live = self.live_grants(sick)
         grant_id = chance.one_of(live)[1] if live and chance.percent(30) else NO_ID
         raw = self.world.signed(access.Request(
             reader=reader.account, subject=subject, grant_id=grant_id,
             key_hash=access.key_hash(SHA256, recipient.public), body=commitment))
-        return raw, Ask(sick, subject, reader, recipient, 0, b"")
+        return raw, Ask(sick, subject, reader, recipient, commitment)
 
-    def _asked(self, result: Committed | Failed, ask: Ask) -> None:
+    def note_asked(self, result: Committed | Failed, ask: Ask) -> None:
         if not isinstance(result, Committed) or result.code:
             return
         _, event = codec.decode(result.events, self.world.modules.events_type)
@@ -336,11 +321,11 @@ class Workload:
         if self.chance.percent(10):
             self._race("order", subject)
         try:
-            self._answer(subject, number)
+            self.answer_one(subject, number)
         finally:
             vars(self.world.node).pop("order", None)
 
-    def _answer(self, subject: SubjectId, number: int) -> None:
+    def answer_one(self, subject: SubjectId, number: int) -> None:
         expected = self.oracle.opens(subject, number, self.world.now_ms())
         if expected is not None:
             chart = self.oracle.charts[subject]
@@ -368,7 +353,7 @@ class Workload:
 
         def raced(*arguments: object) -> object:
             vars(node).pop(name, None)
-            for grantee, own in self._live_grants(sick)[:3]:
+            for grantee, own in self.live_grants(sick)[:3]:
                 self.wanted[subject, grantee, own] = None
                 self.order(consent.Revoke(subject=subject, grantee=grantee, grant_id=own))
             return real(*arguments)
@@ -397,8 +382,8 @@ class Workload:
         reader = signer or ask.reader
         permit = oracle.permits.get((ask.subject, ask.number))
         opens = self.opens.get((ask.subject, ask.number), Opens())
-        asked = asking.Asked(ask.subject, ask.number, 0, ask.tx, world.keys[reader.account], ask.recipient,
-                             permit.event if permit else None, None)
+        asked = asking.Asked(ask.subject, ask.number, 0, ask.body, ask.tx, reader.account, world.keys[reader.account],
+                             ask.recipient, permit.event if permit else None, None)
         per_page = world.manifest.parameters.page_parts
         racing = "tip_age_ms" in vars(world.node)
         there = page * per_page < opens.parts
@@ -420,195 +405,6 @@ class Workload:
             said = charts.words_of(json.loads(one.content)) if one.part.part == REST else None
             hold(said is None or said in opens.words, "I6", "a record was released that the grant does not open")
 
-    # -- holders and members
-
-    def anchor(self) -> None:
-        hospital = self.chance.one_of([*self.world.holders])
-        read_log.anchor(self.world.holders[hospital], even_unchanged=self.chance.percent(50))
-
-    def motion(self) -> None:
-        """Members suspend and take back one another; three stay active."""
-        every = [*self.oracle.status]
-        active = [one for one in every if self.oracle.active(one)]
-        voter = self.chance.one_of(active)
-        open_now = [*self.oracle.motions]
-        if open_now and self.chance.percent(75):
-            member, motion = self.chance.one_of(open_now)
-            if motion != members.Motion.SUSPEND or len(active) > 3:
-                self.order(members.Vote(voter=voter, member=member, motion=members.Motion(motion)))
-            return
-        suspended = [one for one in every if self.oracle.status[one] == "suspended"]
-        if suspended:
-            self.order(members.Propose(proposer=voter, member=self.chance.one_of(suspended),
-                                       motion=members.Motion.REINSTATE))
-        elif len(active) > 3 and self.chance.percent(50):
-            self.order(members.Propose(proposer=voter, member=self.chance.one_of(every),
-                                       motion=members.Motion.SUSPEND))
-
-    def staff(self) -> None:
-        """A person comes or goes; a key that is retired signs no more."""
-        readers = self._readers()
-        if len(readers) > 4 and self.chance.percent(60):
-            gone = self.chance.one_of(readers)
-            self.order(members.EndStaff(member=gone.member, account=gone.account))
-            if self.chance.percent(50) and not self.world.crashed():
-                self.world.look()
-                there = [sick for sick in self.world.sick if sick.subject]
-                if there:
-                    self._late_request(self.chance.one_of(there), gone)
-        elif len(self.world.people) < PEOPLE_MAX:
-            member = self.chance.one_of([*self.world.names.values()])
-            self.world.enrol(member, self.chance.one_of((members.Role.PHYSICIAN, members.Role.NURSE)))
-        elif not readers or self.chance.percent(50):
-            self.world.people = [one for one in self.world.people if self.oracle.staff[one.account][2]]
-
-    def _late_request(self, sick: Sick, gone: Person) -> None:
-        raw = self.world.signed(access.Request(reader=gone.account, subject=sick.subject or b"", grant_id=NO_ID,
-                                               key_hash=NO_HASH, body=NO_HASH))
-        result = self.world.send([raw])[0]
-        if isinstance(result, Committed) and not self.oracle.staff[gone.account][2]:
-            raise Broken("P1", "a retired key signed a transaction")
-
-    # -- bare transactions
-
-    def burst(self) -> None:
-        """Several in one block, each in the others' way; some twice, some held back, some that were held back."""
-        asks: dict[int, Ask] = {}
-        raws: list[bytes] = []
-        for _ in range(2 + self.chance.below(6)):
-            raw, ask = self._any()
-            if self.chance.percent(12):
-                self.held.append(raw)
-                continue
-            if ask is not None:
-                asks[len(raws)] = ask
-            raws.append(raw)
-            if self.chance.percent(10):
-                raws.append(raw)
-        for waiting in (self.held, self.in_flight):
-            while waiting and self.chance.percent(60):
-                raws.append(waiting.pop(self.chance.below(len(waiting))))
-        results = self.send(*raws)
-        for at, ask in asks.items():
-            self._asked(results[at], ask)
-
-    def _any(self) -> tuple[bytes, Ask | None]:
-        chance, world = self.chance, self.world
-        sick = [one for one in world.sick if one.subject]
-        claimed, readers = self._claimed(), self._readers()
-        kind = chance.weighted(((4, "grant"), (2, "revoke"), (5, "request"), (1, "batch"), (1, "vote"), (1, "two")))
-        if kind == "request" and sick and readers:
-            return self._request(chance.one_of(sick), chance.one_of(readers))
-        if kind == "grant" and claimed:
-            return self._grant(chance.one_of(claimed), self._said()), None
-        if kind == "revoke" and claimed:
-            return world.signed(self._revocation(chance.one_of(claimed))), None
-        if kind == "two" and claimed:
-            one = chance.one_of(claimed)
-            return world.signed(*(self._revocation(one) for _ in range(1 + chance.below(4)))), None
-        if kind == "batch" and sick:
-            one = chance.one_of(sick)
-            return world.signed(records.Batch(service=world.services[one.hospital], owner=one.subject or b"",
-                                              number=1, root=NO_HASH, count=1)), None
-        every = [*self.oracle.status]
-        return world.signed(members.Vote(voter=chance.one_of(every), member=chance.one_of(every),
-                                         motion=members.Motion.SUSPEND)), None
-
-    def _revocation(self, sick: Sick) -> consent.Revoke:
-        live = self._live_grants(sick)
-        if live and self.chance.percent(50):
-            grantee, own = self.chance.one_of(live)
-        else:
-            grantee, own = self.chance.one_of([*self.oracle.status]), self.chance.bytes(16)
-        return consent.Revoke(subject=sick.subject or b"", grantee=grantee, grant_id=own)
-
-    def copy(self) -> None:
-        """I3: what was executed is executed no more, whatever is done to its signatures."""
-        if not self.sent:
-            return
-        raw = self.chance.one_of([*self.sent])
-        if self.chance.percent(30):
-            raw = self._flipped(raw)
-        for result in self.world.send([raw, raw]):
-            if isinstance(result, Committed):
-                raise Broken("I3", f"a copy was executed at height {result.height}")
-
-    def _flipped(self, raw: bytes) -> bytes:
-        """One bit of the last signature is another."""
-        at = len(raw) - 1 - self.chance.below(64)
-        return raw[:at] + bytes([raw[at] ^ 1 << self.chance.below(8)]) + raw[at + 1:]
-
-    def forgery(self) -> None:
-        """P1, P25: signed by another's key, or with one bit that is not hers, it is no transaction."""
-        sick = [one for one in self.world.sick if one.subject]
-        if not sick:
-            return
-        subject, stranger = self.chance.one_of(sick).subject or b"", self.chance.one_of(self.world.people)
-        wanted = consent.Grant(subject=subject, grantee=stranger.member, grant_id=self.chance.bytes(16), body=NO_HASH,
-                               until_h=self.world.now_ms() // MS_PER_HOUR + 24)
-        if self.chance.percent(50):
-            raw = self.world.signed(wanted, keys={subject: self.world.keys[stranger.account]})
-        else:
-            raw = self._flipped(self.world.signed(wanted))
-        if isinstance(self.world.send([raw])[0], Committed):
-            raise Broken("P25", "a grant stands that its subject did not sign")
-
-    def flood(self) -> None:
-        """More than a second or a day allows: busy, and nobody else is in its way."""
-        claimed, readers = self._claimed(), self._readers()
-        if not claimed or not readers:
-            return
-        if self.chance.percent(50):
-            sick = self.chance.one_of(claimed)
-            self.send(*(self.world.signed(*(self._revocation(sick) for _ in range(30))) for _ in range(3)))
-        else:
-            reader, subject = self.chance.one_of(readers), self.chance.one_of(claimed).subject or b""
-            self.send(*(self.world.signed(access.Request(
-                reader=reader.account, subject=subject, grant_id=NO_ID, key_hash=NO_HASH, body=NO_HASH))
-                for _ in range(16)))
-
-    # -- time and faults
-
-    def wait(self) -> None:
-        """Mostly a moment, now and then hours."""
-        chance = self.chance
-        self.world.pass_time(STEP_MS * chance.weighted((
-            (800, 1 + chance.below(9)), (150, 10 + chance.below(100)), (35, 200 + chance.below(700)),
-            (12, 600 * (1 + chance.below(60))), (3, 36_000 * (1 + chance.below(48))))))
-
-    def crash(self) -> None:
-        """The process dies at the next block, at one of four points."""
-        self.world.disarm()
-        self.world.arm(self.chance.one_of([*Point]))
-        self.do(self.chance.one_of((Workload.burst, Workload.answer, Workload.fetch, Workload.grant, Workload.import_,
-                                    Workload.revoke, Workload.request)))
-
-    def restart(self) -> None:
-        """In order; not while the clock is behind the tip."""
-        behind = self.oracle.now_ms - self.world.clock.now_ms()
-        if behind > 4_000:
-            self.world.pass_time(behind)
-        self.world.restart()
-
-    def clock_back(self) -> None:
-        """Somebody sets the clock back; the ledger goes on. A start with a clock far behind is refused."""
-        world = self.world
-        if self.chance.percent(70):
-            world.clock.set_back(STEP_MS * (1 + self.chance.below(30)))
-            return
-        world.disarm()
-        world.close()
-        by_ms = world.clock.now_ms() - world.oracle.now_ms + 60_000
-        world.clock.set_back(by_ms)
-        try:
-            world.open_node()
-        except Failed as error:
-            hold(error.code is EngineCode.CLOCK_BEHIND_TIP, "R2", f"a start with a clock behind the tip: {error}")
-        else:
-            raise Broken("R2", "a node started with its clock a minute behind the tip")
-        world.clock.set_back(-by_ms)
-        world.reopen()
-
 
 @functools.cache
 def _recipient(number: int) -> RecipientKey:
@@ -618,11 +414,3 @@ def _recipient(number: int) -> RecipientKey:
 
 def _items(scope: tuple[str, ...]) -> tuple[ScopeItem, ...]:
     return tuple(ScopeItem(data_class=one, id="") for one in scope)
-
-
-DEEDS: tuple[tuple[int, Callable[[Workload], None]], ...] = (
-    (40, Workload.import_), (30, Workload.claim), (110, Workload.grant), (45, Workload.revoke),
-    (200, Workload.request), (220, Workload.answer), (230, Workload.fetch), (20, Workload.history),
-    (15, Workload.late_body), (25, Workload.anchor), (40, Workload.motion), (20, Workload.staff),
-    (90, Workload.burst), (30, Workload.copy), (15, Workload.forgery), (6, Workload.flood),
-    (9, Workload.crash), (3, Workload.restart), (6, Workload.clock_back))
