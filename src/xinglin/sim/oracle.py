@@ -276,7 +276,7 @@ class Oracle:
     def _no_motion(self, message: members.Propose | members.Vote | members.Invite) -> Iterator[str]:
         if isinstance(message, members.Vote):
             votes = self.motions.get((message.member, message.motion))
-            if not self.active(message.voter) or votes is None or message.voter in votes:
+            if not self.active(message.voter) or votes is None or (message.voter in votes and not self._carry(votes)):
                 yield "the voter may not vote"
         elif not self.active(message.proposer):
             yield "the proposer is not active"
@@ -332,15 +332,19 @@ class Oracle:
     def _moved(self, message: Message, event: members.Moved) -> None:
         proposer: bytes = getattr(message, "voter", b"") or getattr(message, "proposer", b"")
         motion = event.member, int(event.motion)
-        voters = [*self.motions.get(motion, []), proposer]
+        before = self.motions.get(motion, [])
+        voters = before if proposer in before else [*before, proposer]
         if isinstance(message, members.Invite):
             self.status[event.member] = "invited"
-        carried = 3 * sum(map(self.active, voters)) > 2 * sum(map(self.active, self.status))
+        carried = self._carry(voters)
         hold(carried is event.carried, "P1", "a motion carries with more than two thirds of the active members' votes")
         self.motions[motion] = voters
         if carried:
             del self.motions[motion]
             self.status[event.member] = "suspended" if event.motion is members.Motion.SUSPEND else "active"
+
+    def _carry(self, voters: list[bytes]) -> bool:
+        return 3 * sum(map(self.active, voters)) > 2 * sum(map(self.active, self.status))
 
     def _entry(self, event: access.Entry) -> None:
         """I15 and P26: entries of a subject are numbered 1 to n, and one hash runs over them all."""
