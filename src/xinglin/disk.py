@@ -135,5 +135,5 @@ def lock_file(path: Path, *, wait: bool = False, make: bool = True) -> int:
     return fd
 
 
-__all__ = ["create_file", "lock_file", "make_folder", "move", "new_file", "readable_by_others", "replace_file", "replacing",
-           "sync", "sync_folder", "write_all"]
+__all__ = ["create_file", "lock_file", "make_folder", "move", "new_file", "readable_by_others", "replace_file",
+           "replacing", "sync", "sync_folder", "write_all"]

@@ -24,7 +24,7 @@ from xinglin.base.policy import Policy, read_policy
 from xinglin.engine import durable, published
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
-from xinglin.engine.embedded import Committed, Embedded, Result, Waiting
+from xinglin.engine.embedded import INLINE_CHECKS_MAX, Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.published import PublishedRow
 from xinglin.engine.scrub import Scrubbing
@@ -67,7 +67,7 @@ class Node:
     """One ledger, open. `close` it; use `order` from threads and `order_async` from a loop."""
 
     def __init__(self, home: Path, ledger: Ledger, clock: Clock, checkpoint_name: str, checkpoint_key: SigningKey,
-                 log_keys: tuple[NoteKey, ...]):
+                 log_keys: tuple[NoteKey, ...], inline_checks_max: int = INLINE_CHECKS_MAX):
         self.home = home
         self.manifest: Manifest = ledger.manifest
         self.manifest_bytes = codec.encode(ledger.manifest)
@@ -79,7 +79,8 @@ class Node:
         self.log_keys = log_keys               # all that ever signed here: the manifest's and their successors
         self._key_name, self._key = checkpoint_name, checkpoint_key
         self._listeners: list[Callable[[Applied], None]] = []
-        self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell)
+        self.engine = Embedded(home, ledger, clock, checkpoint_name, checkpoint_key, self._tell,
+                               inline_checks_max)
         self._scrubbing: Scrubbing | None = None
 
     # -- opening

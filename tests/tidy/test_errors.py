@@ -18,8 +18,8 @@ RANGES = {
     "modules/records.py": range(400, 500), "modules/access.py": range(500, 600),
     "engine": range(8000, 8100), "vault": range(8100, 8200), "node": range(8200, 8300),
     "client": range(8300, 8400), "holder": range(8400, 8500), "fsck": range(8530, 8560),
-    "backup": range(8560, 8590), "home": range(8600, 8700), "demo": range(8700, 8800), "witness": range(8900, 9000),
-    "cli": range(9000, 9500), "bench": range(9500, 9600),
+    "backup": range(8560, 8590), "home": range(8600, 8700), "demo": range(8700, 8800), "sim": range(8800, 8900),
+    "witness": range(8900, 9000), "cli": range(9000, 9500), "bench": range(9500, 9600),
 }
 
 Codes = list[tuple[str, str, int]]

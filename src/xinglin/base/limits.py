@@ -25,6 +25,7 @@ EVENT_BYTES_MAX = 64 * 1024       # an envelope and an event for each message; M
 ROW_BYTES_MAX = 64 * 1024
 
 # -- the embedded engine
+BLOCK_UNITS_MAX = 8_192           # in a block that is made here: 512 of the dearest transactions would take seconds
 QUEUE_TXS_MAX = 8_192             # about a second of work; then busy
 QUEUE_TXS_PER_MEMBER_MAX = 2_048  # one member cannot fill it alone
 QUEUE_TXS_PER_SUBJECT_MAX = 64    # nor one of its patients its part

@@ -27,6 +27,7 @@ from xinglin.cli import (
     proofs,
     record,
     show,
+    sim,
     subject,
     tiles,
     upkeep,
@@ -57,6 +58,7 @@ def build(lang: Lang) -> TyperGroup:
         app.command(care.__name__)(care)
     app.add_typer(clock.app, name="clock")
     app.add_typer(bench.app, name="bench")
+    app.command("sim")(sim.sim)
     app.command("version")(version)
     top = get_command(app)
     if not isinstance(top, TyperGroup):

@@ -18,7 +18,7 @@ from xinglin.base.units import MS_PER_DAY, MS_PER_SECOND
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import Ledger
 from xinglin.kernel.accounts import ACCOUNTS, AccountKind
-from xinglin.kernel.quota import LANE, QUOTA, cost, lane_used
+from xinglin.kernel.quota import LANE, QUOTA, lane_used
 from xinglin.kernel.tx import Tx, in_lane
 
 PATIENTS = b"patients of "         # before a payer's id: all of them together; no id has this length
@@ -51,15 +51,14 @@ class Budget:
             if self.full:
                 self.full = {}
 
-    def take(self, tx: Tx) -> EngineCode | None:
-        """Count `tx` to the block under way; or why it is not to be ordered now."""
+    def take(self, tx: Tx, units: int) -> EngineCode | None:
+        """Count `tx`, which costs `units`, to the block under way; or why it is not to be ordered now."""
         rows = [self._ledger.row(ACCOUNTS, signer.account) for signer in tx.signers]
         if in_lane(tx, rows):
             return self._take_lane(tx)
         first = rows[0]
         if first is None:                                 # not after `prepare`
             return None
-        units = cost(tx.specs, len(tx.raw))
         return self._take_units(first.payer, tx.signers[0].account if first.kind is AccountKind.SUBJECT else b"",
                                 units)
 

@@ -27,6 +27,7 @@ from xinglin.base.history import Appended
 from xinglin.base.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_TXS_MAX,
+    BLOCK_UNITS_MAX,
     CLOCK_BEHIND_MS_MAX,
     SIGNATURE_CHUNK_MAX,
     SIGNATURE_CHUNK_MIN,
@@ -46,6 +47,7 @@ from xinglin.engine.wake_up import WakeUp
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import chain_id
+from xinglin.kernel.quota import cost
 from xinglin.kernel.receipt import InHistory, origin
 from xinglin.kernel.tx import Check, NotIncludable, Reader, Tx, prepare
 
@@ -125,13 +127,15 @@ class Embedded:
     """Open it, submit bytes, close it. `on_block` hears of every synced block, in order."""
 
     def __init__(self, folder: Path, ledger: Ledger, clock: Clock, checkpoint_name: str,
-                 checkpoint_key: SigningKey, on_block: Callable[[Applied], None] | None = None):
+                 checkpoint_key: SigningKey, on_block: Callable[[Applied], None] | None = None,
+                 inline_checks_max: int = INLINE_CHECKS_MAX):
         self.ledger = ledger
         self.clock = clock
         self.reader = Reader(ledger.network, ledger.hashes, ledger.modules)
         self.chain = chain_id(ledger.manifest)
         self._key_name, self._key = checkpoint_name, checkpoint_key
         self._on_block = on_block
+        self._inline_checks_max = inline_checks_max
         self.synced_height = ledger.height
         self.synced_at_ms = clock.monotonic_ms() - MS_PER_HOUR   # a tip found at start is old until one is made
         self.failed: BaseException | None = None
@@ -358,7 +362,7 @@ class Embedded:
                     refused.append((number, error))
             self._refuse(refused)
             count = sum([len(one.checks) for one in chunk])
-            if count <= INLINE_CHECKS_MAX and not self._verifying:
+            if count <= self._inline_checks_max and not self._verifying:
                 self._take_verdicts(chunk, [hold(one.checks) for one in chunk])
             elif chunk:
                 self._verifying.append(chunk)
@@ -446,24 +450,25 @@ class Embedded:
         numbers: dict[bytes, int] = {}
         refused: _Refused = []
         self._budget.start_block(now_ms)
-        size = 0
-        taken = 0
+        size = units = taken = 0
         for one in self._ready:
-            if len(txs) == BLOCK_TXS_MAX or size + len(one.tx.raw) > BLOCK_BYTES_MAX:
+            tx = one.tx
+            price = cost(tx.specs, len(tx.raw))
+            if len(txs) == BLOCK_TXS_MAX or size + len(tx.raw) > BLOCK_BYTES_MAX or units + price > BLOCK_UNITS_MAX:
                 break
             taken += 1
-            tx = one.tx
             if tx.expires_at_ms <= now_ms:
                 refused.append((one.number, NotIncludable(KernelCode.TX_EXPIRED)))
             elif tx.id in numbers or self.ledger.executed(tx.minute, tx.short_id):
                 self._door.distrust(tx)
                 refused.append((one.number, NotIncludable(KernelCode.ALREADY_EXECUTED)))
-            elif busy := self._budget.take(tx):
+            elif busy := self._budget.take(tx, price):
                 refused.append((one.number, Busy(busy)))
             else:
                 txs.append(tx)
                 numbers[tx.id] = one.number
                 size += len(tx.raw)
+                units += price
         del self._ready[:taken]
         return txs, numbers, refused
 
