@@ -6,8 +6,8 @@ there, and the one thing that may be.
 
 import hashlib
 import random
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import killed
+from xinglin.base.check import NotFound, NotUnderstood
+from xinglin.vault import VaultCode
 from xinglin.vault.blobs import Blobs
 from xinglin.vault.cabinet import Cabinet
 from xinglin.vault.keystore import Keystore
@@ -52,24 +54,26 @@ def run(folder: Path, seed: int, write: Connection, place: killed.Place | None, 
     if place:
         place.die_here()
     room = Room(folder)
-    live: list[bytes] = []
-
-    @contextmanager
-    def saying(what: str, about: Any) -> Any:
-        write.send(Said(False, what, about))
-        yield
-        write.send(Said(True, what, about))
-
-    works = Works(room, chance, live, saying)
+    works = Works(room, chance, write.send)
     while True:
-        chance.choice((works.create, works.destroy, works.blob, works.cells, works.row))()
+        works.some()
 
 
 class Works:
     """What is done, one after the other, in an order that the seed draws."""
 
-    def __init__(self, room: Room, chance: random.Random, live: list[bytes], saying: Callable[[str, Any], Any]):
-        self.room, self.chance, self.live, self.saying = room, chance, live, saying
+    def __init__(self, room: Room, chance: random.Random, say: Callable[[Said], None]):
+        self.room, self.chance, self._say = room, chance, say
+        self.live: list[bytes] = []
+
+    def some(self) -> None:
+        self.chance.choice((self.create, self.destroy, self.blob, self.cells, self.row))()
+
+    @contextmanager
+    def saying(self, what: str, about: Any) -> Iterator[None]:
+        self._say(Said(False, what, about))
+        yield
+        self._say(Said(True, what, about))
 
     def create(self) -> None:
         subjects = [self.chance.randbytes(16) for _ in range(self.chance.randrange(1, 4))]
@@ -105,3 +109,84 @@ class Works:
 def content(name: str, size: int) -> bytes:
     """A blob's bytes, known by its name."""
     return (hashlib.sha256(name.encode()).digest() * (size // 32 + 1))[:size]
+
+
+class Expected:
+    """What must be there, from what the process said; `begun` is the one thing that need not be."""
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, bytes] = {}
+        self.destroyed: set[bytes] = set()
+        self.blobs: dict[str, int] = {}
+        self.cells: dict[bytes, bytes] = {}
+        self.rows: dict[bytes, list[bytes]] = {owner: [] for owner in OWNERS}
+        self.begun: Said | None = None
+
+    def hear(self, said: Said) -> None:
+        self.begun = None if said.done else said
+        match said:
+            case Said(True, "key", keys):
+                self.keys.update(keys)
+            case Said(False, "destroy", subject):
+                del self.keys[subject]
+            case Said(True, "destroy", subject):
+                self.destroyed.add(subject)
+            case Said(True, "blob", (name, size)):
+                self.blobs[name] = size
+            case Said(True, "cells", (owner, value)):
+                self.cells[owner] = value
+            case Said(True, "row", (owner, value)):
+                self.rows[owner].append(value)
+
+    def look(self, folder: Path, new: Iterable[str], torn: bool = False) -> None:
+        """`new` blobs only are read again: they are the bulk. What was under way may be `torn` by a power cut."""
+        room = Room(folder)
+        try:
+            assert torn or room.keystore.damaged == ()
+            self._look_at_keys(room.keystore)
+            for name in new:
+                assert room.blobs.get(name) == content(name, self.blobs[name])
+            self._look_at_cabinet(room)
+            self._take_in_what_was_begun(room)
+        finally:
+            room.close()
+        assert not list((folder / "blobs").glob(".*")), "a piece of a put that never returned stays"
+
+    def _look_at_keys(self, keystore: Keystore) -> None:
+        for subject, key in self.keys.items():
+            assert keystore.key(subject) == key, "a key that was handed out is lost"
+        for subject in self.destroyed:
+            with pytest.raises(NotFound) as gone:
+                keystore.key(subject)
+            assert gone.value.code is VaultCode.KEY_DESTROYED
+
+    def _look_at_cabinet(self, room: Room) -> None:
+        for owner in OWNERS:
+            one, two = (room.cabinet.get("cell", owner, name, CABINET_KEY) for name in (b"one", b"two"))
+            assert one == two, "half a transaction"
+            assert one == self.cells.get(owner) or self.begun == Said(False, "cells", (owner, one))
+            found = [value for _, value in room.cabinet.rows("row", owner, CABINET_KEY, start=1)]
+            rows = self.rows[owner]
+            assert found == rows or self.begun == Said(False, "row", (owner, found[-1])) and found[:-1] == rows
+
+    def _take_in_what_was_begun(self, room: Room) -> None:
+        """It is there wholly or not at all; from now on it is expected to stay as found."""
+        match self.begun:
+            case Said(_, "create", subjects):
+                for subject in subjects:
+                    with suppress(NotFound, NotUnderstood):              # or damaged, by a power cut
+                        self.keys[subject] = room.keystore.key(subject)
+            case Said(_, "destroy", subject):
+                room.keystore.destroy(subject)
+                self.destroyed.add(subject)
+            case Said(_, "blob", (name, size)):
+                with suppress(NotFound):
+                    assert room.blobs.get(name) == content(name, size), "half a blob"
+                    self.blobs[name] = size
+            case Said(_, "cells", (owner, _)):
+                found = room.cabinet.get("cell", owner, b"one", CABINET_KEY)
+                if found is not None:
+                    self.cells[owner] = found
+            case Said(_, "row", (owner, _)):
+                self.rows[owner] = [value for _, value in room.cabinet.rows("row", owner, CABINET_KEY)]
+        self.begun = None

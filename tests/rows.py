@@ -34,6 +34,8 @@ class Row(NamedTuple):
 ROWS = {
     "KILL": Row(240, 10_000, 60),          # SIGKILLs of a node
     "KILL-VAULT": Row(60, 2_000, 60),      # and of a holder's data room
+    "POWER": Row(2_000, 250_000, 1_000),   # images that a power cut may leave of a node's run
+    "POWER-VAULT": Row(1_000, 50_000, 1_000), # and of a data room's
 }
 
 
