@@ -145,7 +145,7 @@ class Expected:
             assert torn or room.keystore.damaged == ()
             self._look_at_keys(room.keystore)
             for name in new:
-                assert room.blobs.get(name) == content(name, self.blobs[name])
+                assert room.blobs.get(name) == content(name, self.blobs[name]), "a blob that was put is lost"
             self._look_at_cabinet(room)
             self._take_in_what_was_begun(room)
         finally:

@@ -72,6 +72,17 @@ class Disk:
         self.durable: dict[str, File] = {}
         self.pending: dict[str, list[tuple[str, File | None]]] = {}     # folder -> (name, what it came to mean)
 
+    @classmethod
+    def of(cls, folder: Path) -> "Disk":
+        """One on which all is synced that is in the folder."""
+        disk = cls()
+        for path in folder.rglob("*"):
+            if path.is_file():
+                file = disk.by_inode[path.stat().st_ino] = File(bytearray(path.read_bytes()))
+                disk.names[path.relative_to(folder).as_posix()] = file
+        disk.durable = dict(disk.names)
+        return disk
+
     def apply(self, change: Change) -> None:
         match change.op:
             case "c":
@@ -85,6 +96,10 @@ class Disk:
                 file = self.by_inode.get(change.inode)
                 if file is not None:
                     file.durable = bytearray(file.content(file.pending))
+                    file.pending.clear()
+            case "f":             # the kernel may drop the pages, and call the next sync good
+                file = self.by_inode.get(change.inode)
+                if file is not None:
                     file.pending.clear()
             case "r":
                 file = self.names.get(change.name)
@@ -101,6 +116,10 @@ class Disk:
     def _name(self, name: str, file: File | None) -> None:
         _set(self.names, name, file)
         self.pending.setdefault(str(PurePosixPath("/", name).parent).strip("/"), []).append((name, file))
+
+    def worst(self) -> dict[str, bytes]:
+        """Name -> content when nothing was kept that was not synced."""
+        return {name: bytes(file.durable) for name, file in self.durable.items()}
 
     def image(self, kind: str, chance: random.Random, under_way: Change | None) -> dict[str, bytes]:
         """Name -> content of one possible image."""

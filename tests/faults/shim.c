@@ -5,7 +5,8 @@
        op (1) | file number (8) | offset or length (8) | length of name, of second name, of data (4 each) | the three
 
    The ops: c create, w write, t truncate, s sync, r rename, u unlink, l link, m make folder, d remove folder, x sync a
-   folder, ! a mark of the process itself. A file number is of the open file's inode; names are below the folder. */
+   folder, f a sync that failed, ! a mark of the process itself. A file number is of the open file's inode; names are
+   below the folder. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -191,9 +192,8 @@ static int synced(int fd, int (*real)(int))
     LOCKED {
         if (!fails())
             done = real(fd);
-        if (!done)
-            record(files[fd].folder ? 'x' : 's', files[fd].inode, 0, files[fd].folder ? files[fd].name + 1 : "", "",
-                   NULL, 0);
+        record(done ? 'f' : files[fd].folder ? 'x' : 's', files[fd].inode, 0,
+               files[fd].folder ? files[fd].name + 1 : "", "", NULL, 0);
     }
     return done;
 }
