@@ -15,7 +15,10 @@ from xinglin.engine import embedded, store, tree
 
 def small_limits() -> None:
     """What is rare in a ledger of this size comes up in every few blocks."""
-    limits = pytest.MonkeyPatch()
+    small_limits_in(pytest.MonkeyPatch())
+
+
+def small_limits_in(limits: pytest.MonkeyPatch) -> None:
     limits.setattr(store, "STORE_WRITE_BUFFER_BYTES", 64 * 1024)
     limits.setattr(tree, "TREE_JOURNAL_ENTRIES_MIN", 64)
     limits.setattr(embedded, "BLOCK_TXS_MAX", 8)
