@@ -39,6 +39,8 @@ ROWS = {
     "IOERR": Row(12, 240, 12),             # operations, each with every call of it failing in its turn
     "ROT": Row(2_000, 100_000, 500),       # spoilt ledgers
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
+    "REPLAY": Row(5_000, 1_000_000, 1_000),    # transactions that nobody signed so
+    "DIFF": Row(20_000, 1_000_000, 2_000),     # transactions beside the naive model; a piece is a seed
 }
 
 

@@ -47,7 +47,7 @@ class WholeRoom:
         subjects = [chance.randbytes(16) for _ in range(6)]
         self.keys.update(zip(subjects, room.keystore.create_many(subjects), strict=True))
         room.keystore.tag_many([("urn:card", subject.hex(), subject) for subject in subjects])
-        gone = sorted(self.keys)[0]
+        gone = next(iter(self.keys))              # the oldest: live in what an earlier day left
         del self.keys[gone]
         self.destroyed.append(gone)
         room.keystore.destroy(gone)
