@@ -41,6 +41,7 @@ ROWS = {
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
     "REPLAY": Row(5_000, 1_000_000, 1_000),    # transactions that nobody signed so
     "DIFF": Row(20_000, 1_000_000, 2_000),     # transactions beside the naive model; a piece is a seed
+    "DET": Row(8, 1_200, 8),                   # configurations, each on a chain of 2,000 transactions
 }
 
 
