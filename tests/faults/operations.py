@@ -3,6 +3,7 @@
 One prepares, lets the call fail, does the thing, and says what it was told: an `Ack` or a `Said` is a promise.
 """
 
+import faulthandler
 import random
 import signal
 import threading
@@ -65,6 +66,7 @@ class Run:
 
 def run(say: Say, folder: Path, trace: Path, name: str, seed: int, failure: Failure, flaw: Flaw | None) -> None:
     """Says last how many calls there were."""
+    faulthandler.register(signal.SIGALRM, chain=True)       # every thread's stack, then the end
     signal.alarm(SECONDS_MAX)
     if flaw:
         flaw(pytest.MonkeyPatch())
