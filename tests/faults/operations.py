@@ -40,7 +40,7 @@ class Run:
 
     def __init__(self, say: Say, folder: Path, seed: int, shim: Shim, failure: Failure):
         self.folder, self.chance = folder, random.Random(seed)
-        self._shim, self._failure = shim, failure
+        self.shim, self._failure = shim, failure
         self._saying = threading.Lock()
         self._say = say
 
@@ -50,7 +50,7 @@ class Run:
 
     def now(self) -> None:
         """From here on a call may fail."""
-        self._shim.fail(*self._failure)
+        self.shim.fail(*self._failure)
 
     def order(self, home: Home, *messages: tuple[Message, ...]) -> None:
         """All at once; tells of each by the thread that hears of it. Errors  Failed, once all have heard."""
@@ -75,7 +75,7 @@ def run(say: Say, folder: Path, trace: Path, name: str, seed: int, failure: Fail
     shim.fail(0, 0, False)
     one = Run(say, folder, seed, shim, failure)
     try:
-        OPERATIONS[name](one)
+        {**OPERATIONS, **BESIDE}[name](one)
     except Failed as error:
         one.say(error.code)
     one.say(shim.calls)
@@ -122,6 +122,15 @@ def write_a_table(run: Run) -> None:
     home = Home(run.folder)
     run.now()
     for _ in range(4):
+        run.order(home, *[(home.world.request("B.doctor", "mei"),) for _ in range(40)])
+
+
+def write_a_table_without_room(run: Run) -> None:
+    """Blocks come in faster than it is found out that the disk is full."""
+    pytest.MonkeyPatch().setattr(store, "STORE_WRITE_BUFFER_BYTES", 64 * 1024)
+    home = Home(run.folder)
+    run.shim.full(".sst", after_ms=1_000)
+    for _ in range(40):
         run.order(home, *[(home.world.request("B.doctor", "mei"),) for _ in range(40)])
 
 
@@ -179,6 +188,7 @@ def write_rows(run: Run) -> None:
 OPERATIONS: dict[str, Callable[[Run], None]] = {
     one.__name__: one for one in (found, open_after_a_crash, order_one, order_many, snapshot, write_a_table, advance,
                                   close, create_keys, destroy_keys, put_blobs, write_rows)}
+BESIDE = {"write_a_table_without_room": write_a_table_without_room}     # of which no single call is to fail
 OF_A_ROOM = ("create_keys", "destroy_keys", "put_blobs", "write_rows")
 
 __all__ = ["FOUNDED", "OF_A_ROOM", "OPERATIONS", "Ack", "Failure", "run"]

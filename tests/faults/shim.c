@@ -30,6 +30,8 @@ static char root[PATH_MAX];
 static int trace = -1;
 static long calls, fail_at;                 /* the number of the next call of ours; of the first that fails */
 static int fail_errno, fail_for_ever;       /* no errno: a write that stops half way, as it may */
+static char full_for[32];                   /* files whose names end so find no room, after some time */
+static int full_after_ms;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
@@ -40,6 +42,7 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 void shim_root(const char *folder) { strncpy(root, folder, PATH_MAX - 1); }
 void shim_trace(const char *file) { trace = REAL(open64)(file, O_WRONLY | O_CREAT | O_APPEND, 0600); }
 void shim_fail(long at, int error, int for_ever) { calls = 0; fail_at = at; fail_errno = error; fail_for_ever = for_ever; }
+void shim_full(const char *ending, int after_ms) { full_after_ms = after_ms; strncpy(full_for, ending, 31); }
 long shim_calls(void) { return calls; }
 
 /* -- the trace */
@@ -77,6 +80,17 @@ static const char *below(const char *path)
 
 static int ours(int fd) { return fd >= 0 && fd < FDS && files[fd].name[0]; }
 
+/* Called before the turn, so that others go on while this one waits. */
+static int full(const char *name)
+{
+    size_t length = strlen(name), end = strlen(full_for);
+    if (!end || length < end || strcmp(name + length - end, full_for))
+        return 0;
+    usleep(full_after_ms * 1000);
+    errno = ENOSPC;
+    return 1;
+}
+
 /* Called with the turn, before a call of ours: whether it fails, and then errno. */
 static int fails(void)
 {
@@ -97,6 +111,8 @@ static int opened(const char *path, int flags, mode_t mode)
     if (!name)
         return REAL(open64)(path, flags, mode);
     int fd = -1;
+    if (flags & O_CREAT && full(name))
+        return -1;
     LOCKED {
         struct stat64 was;
         int there = REAL(stat64)(path, &was) == 0;

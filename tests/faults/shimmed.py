@@ -127,6 +127,10 @@ class Shim:
         """Let the `at`-th call from here on fail; with no error number, let a write stop half way."""
         self._shim.shim_fail(ctypes.c_long(at), error, int(for_ever))
 
+    def full(self, ending: str, after_ms: int) -> None:
+        """There is no room for new files whose names end so, which is found out after some time."""
+        self._shim.shim_full(ending.encode(), after_ms)
+
     @property
     def calls(self) -> int:
         """How many there have been since `fail`."""
