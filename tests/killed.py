@@ -1,14 +1,18 @@
 """A process that orders as fast as it can and is killed: what `tests/engine/test_kill.py` starts.
 
 Its modules are loaded once, by a server that forks: a hundred starts would else be a minute of imports.
+Killed from outside, or by itself at a failpoint.
 """
 
+import itertools
 import multiprocessing
 import os
 import random
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,9 +21,12 @@ from typing import NamedTuple
 import pytest
 
 from homes import Home
+from xinglin import failpoint
 from xinglin.base.check import Busy, Failed
 from xinglin.engine import embedded, store, tree
 from xinglin.engine.embedded import Committed
+
+Flaw = Callable[[pytest.MonkeyPatch], None]      # a planted bug
 
 THREADS = 4
 WINDOW = 24                        # transactions that a thread has under way
@@ -34,11 +41,23 @@ class Ack(NamedTuple):
     leaf: bytes
 
 
-def start(folder: Path, seed: int) -> tuple[BaseProcess, Connection]:
+class Place(NamedTuple):
+    """The nth time that a process comes by a failpoint."""
+
+    name: str
+    nth: int
+
+    def die_here(self) -> None:
+        passed = itertools.count(1)
+        failpoint.arm(self.name, lambda: os.kill(os.getpid(), signal.SIGKILL) if next(passed) == self.nth else None)
+
+
+def start(folder: Path, seed: int, place: Place | None = None, flaw: Flaw | None = None,
+          target: Callable[..., None] | None = None) -> tuple[BaseProcess, Connection]:
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["killed"])
+    processes.set_forkserver_preload(["killed", "killed_vault"])
     read, write = processes.Pipe(duplex=False)
-    process = processes.Process(target=run, args=(folder, seed, write))
+    process = processes.Process(target=target or run, args=(folder, seed, write, place, flaw))
     process.start()
     write.close()
     return process, read
@@ -61,11 +80,15 @@ def acknowledged(read: Connection, most: int | None = None) -> list[Ack]:
     return found
 
 
-def run(folder: Path, seed: int, write: Connection) -> None:
+def run(folder: Path, seed: int, write: Connection, place: Place | None = None, flaw: Flaw | None = None) -> None:
     """Order until killed. Small limits, in some of the runs, bring what is rare into every second."""
     chance, limits = random.Random(seed), pytest.MonkeyPatch()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if chance.randrange(2):
+    if flaw:
+        flaw(limits)
+    if place:
+        place.die_here()
+    if place or chance.randrange(2):
         limits.setattr(store, "STORE_WRITE_BUFFER_BYTES", 128 * 1024)
         limits.setattr(tree, "TREE_JOURNAL_ENTRIES_MIN", 64)
     limits.setattr(embedded, "BLOCK_TXS_MAX", chance.choice((1, 8, 512)))
@@ -86,7 +109,7 @@ def run(folder: Path, seed: int, write: Connection) -> None:
 
     for number in range(THREADS):
         threading.Thread(target=client, args=(number,), daemon=True).start()
-    if chance.randrange(4) == 0:
+    if place is None and chance.randrange(4) == 0:
         time.sleep(chance.random() / 10)
         with told:
             write.send([])                # it begins to close
@@ -106,7 +129,7 @@ def ack(committed: Committed) -> tuple[bytes, int, int, bytes]:
 
 
 def kill(process: BaseProcess) -> None:
-    """End it and everything that it started."""
-    if process.pid is not None:
-        os.kill(process.pid, signal.SIGKILL)
+    """End it, if it has not done so itself."""
+    with suppress(ProcessLookupError):
+        process.kill()
     process.join()

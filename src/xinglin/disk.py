@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from xinglin import failpoint
+
 # macOS: fsync stops at the drive's cache. Only its own command goes further.
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
@@ -65,11 +67,13 @@ def replacing(path: Path, *, sole_writer: bool = False) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
     with new_file(part) as out:
         yield out
+    failpoint.hit("file.synced")
     try:
         os.replace(part, path)
     except OSError:
         os.unlink(part)
         raise
+    failpoint.hit("file.renamed")
     sync_folder(path.parent)
 
 
@@ -109,8 +113,10 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(fd, "wb") as out:
             os.fchmod(fd, 0o600)                  # whatever the umask
+            failpoint.hit("file.write")
             yield out
             out.flush()
+            failpoint.hit("file.written")
             os.fsync(fd)
     except BaseException:
         os.unlink(path)

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from homes import Home, home
 from passkeys import Passkey
+from rows import Span
 from worlds import key_named
 from xinglin.base import codec
 from xinglin.base.check import Busy
@@ -171,27 +173,51 @@ def forgery(raw: bytes, others: list[bytes], chance: random.Random) -> bytes:
     return whole(body, signatures)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_thousand_forgeries_are_refused_and_burn_no_id(one: Home, seed: int) -> None:
-    chance, world = random.Random(seed), one.world
+def forgeries(one: Home, span: Span) -> None:
+    """Send what was never signed so, then what was, then that once more."""
+    chance, world = random.Random(span.first), one.world
     for number in range(8):
         one.done(world.register("A.service", f"p{number}"))
     raws = [one.raw(world.register("A.service", f"s{number}")) for number in range(8)]
     raws += [one.raw(world.claim("A.service", f"p{number}")) for number in range(8)]
     raws += [one.raw(*[world.grant(name, "B", f"g{number}") for name in ("mei", "li", "zhao")]) for number in range(8)]
     forged: list[bytes] = []
-    while len(forged) < 1_000:
+    while len(forged) < span.count:
         raw = chance.choice(raws)
         forged.append(forgery(raw, [other for other in raws if other != raw], chance))
     forged = [raw for raw in forged if raw not in raws]
     errors = [future.exception(60) for future in [sent(one, raw) for raw in forged]]
 
-    assert all(isinstance(error, NotIncludable) for error in errors)
+    assert all(isinstance(error, NotIncludable) for error in errors), "what nobody signed was executed"
     codes = {error.code for error in errors if isinstance(error, NotIncludable)}
     assert {KernelCode.SIGNATURE_NOT_VALID, KernelCode.SIGNATURES_DO_NOT_MATCH, KernelCode.TX_NOT_UNDERSTOOD,
             KernelCode.WRONG_NETWORK, KernelCode.SIGNER_UNKNOWN, KernelCode.SIGNERS_DO_NOT_MATCH} <= codes
     assert KernelCode.ALREADY_EXECUTED not in codes
     assert [sent(one, raw).result(60).code for raw in raws] == [0] * len(raws)
+    again = [sent(one, raw).exception(60) for raw in raws]
+    assert all(isinstance(error, NotIncludable) and error.code is KernelCode.ALREADY_EXECUTED
+               for error in again), "a transaction was executed twice"
+
+
+@pytest.mark.row("REPLAY")
+def test_forgeries_and_replays_are_refused_and_burn_no_id(one: Home, span: Span) -> None:
+    forgeries(one, span)
+
+
+@pytest.mark.parametrize("planted", [
+    (("xinglin.engine.embedded.hold", "xinglin.engine.door.hold"), lambda checks: True,
+     "what nobody signed was executed"),
+    (("xinglin.engine.ledger.Ledger.executed",), lambda self, minute, short_id: False,
+     "a transaction was executed twice"),
+], ids=["no signature is verified", "no id is remembered"])
+def test_a_planted_hole_at_the_door_is_found(
+        one: Home, planted: tuple[tuple[str, ...], Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    where, what, found = planted
+    for name in where:
+        monkeypatch.setattr(name, what)
+    monkeypatch.setattr("xinglin.engine.embedded.INLINE_CHECKS_MAX", 10**6)     # none in the helper process
+    with pytest.raises(AssertionError, match=found):
+        forgeries(one, Span(0, 1_000))
 
 
 def test_signers_in_another_order_or_beyond_need_are_no_transaction(one: Home) -> None:

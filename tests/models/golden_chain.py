@@ -20,7 +20,7 @@ FILE = Path(__file__).resolve().parent.parent / "golden" / "chains" / "first.jso
 SEED, BLOCKS, PER_BLOCK = 23, 22, 12
 
 
-def make() -> dict[str, Any]:
+def make(seed: int = SEED, count: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, Any]:
     """From the scenario of the models; C has a composite key, whose signatures differ at each run."""
     pair = Pair({"C": SignatureSuite.ED25519_ML_DSA_65})
     blocks: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ def make() -> dict[str, Any]:
         return applied
 
     ledger.apply = record  # type: ignore[method-assign]
-    for _ in play(pair, SEED, BLOCKS, PER_BLOCK):
+    for _ in play(pair, seed, count, per_block):
         pair.compare()
     return {"about": "A chain that replays to the same roots for ever; docs/spec/transaction.md",
             "manifest": codec.encode(pair.world.manifest).hex(), "network": pair.world.network.hex(), "blocks": blocks}

@@ -1,17 +1,19 @@
 """The ledger and the naive model side by side: the same blocks to both, and everything compared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from msgspec import structs
 
 from models.draw import Draw
-from models.naive import Naive, Said
+from models.naive import Naive
+from models.shadow import Shadow
+from models.words import plain, spoken
 from worlds import NO_SUITES, World, content, named
-from xinglin.base import codec
 from xinglin.base.crypto import SignatureSuite
 from xinglin.kernel.executor import KERNEL
-from xinglin.kernel.module import Event, Message
+from xinglin.kernel.module import Message
 from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import access, consent, members
 from xinglin.modules.members import Motion, Role
@@ -29,7 +31,8 @@ STEPS_MS = (1_000, 1_000, 1_000, 30_000, 61_000, 3_600_000, 25 * 3_600_000)
 class Pair:
     """Raises AssertionError at the first difference."""
 
-    def __init__(self, suites: Mapping[str, SignatureSuite] = NO_SUITES) -> None:
+    def __init__(self, suites: Mapping[str, SignatureSuite] = NO_SUITES, folder: Path | None = None) -> None:
+        """With a folder there is a ledger on disk too, which answers questions."""
         founders = MEMBERS[:3]
         self.world = World(founders=founders, suites=suites)
         self.naive = Naive([named(one) for one in founders], self.world.time_ms, {named(one): content(one)
@@ -37,6 +40,7 @@ class Pair:
         for name in (*MEMBERS, *SERVICES, *STAFF, *SUBJECTS):
             self.world.key(name)
         self.codes: dict[int, int] = {}
+        self.shadow = Shadow(folder, self.world.manifest, self.world.modules) if folder else None
 
     def block(self, transactions: list[list[Message]], after_ms: int) -> None:
         """Both take the transactions that exist, in one block."""
@@ -59,10 +63,14 @@ class Pair:
         timers = [result for result in results if result.outcome.tx is None]
         passed = self.naive.pass_time(world.time_ms)
         assert [spoken(event) for result in timers for event in result.events] == passed
+        heard = [[event] for event in passed]
         for result, words in zip(results[len(timers):], kept, strict=True):
             code, events = self.naive.execute(words)
+            heard.append(events)
             assert (result.code, [spoken(event) for event in result.events]) == (code, events), words
             self.codes[code] = self.codes.get(code, 0) + 1
+        if self.shadow:
+            self.shadow.block(world.time_ms, [world.reader.read(raw) for raw in raws], heard)
 
     def compare(self) -> None:
         """Rows, queries, invariants and the due index."""
@@ -82,6 +90,9 @@ class Pair:
                     assert code == self.naive.why_not(subject, grantee, grant)
         for member in map(named, MEMBERS):
             assert members.is_active(ctx, member) == self.naive.active(member)
+        if self.shadow:
+            assert (self.shadow.ledger.app_hash, self.shadow.ledger.state_root) == (ledger.app_hash, ledger.state_root)
+            self.shadow.compare(self.naive)
         self.check_invariants()
 
     def check_invariants(self) -> None:
@@ -188,19 +199,3 @@ def play(pair: Pair, seed: int, blocks: int, per_block: int) -> Iterator[int]:
     for number in range(blocks):
         pair.block([pair.transaction(choose) for _ in range(per_block)], choose(STEPS_MS))
         yield number
-
-
-def spoken(value: Message | Event) -> Said:
-    """Its tag, and its fields as plain values."""
-    return codec.tag_of(type(value)), {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-
-
-def plain(value: Any) -> Any:
-    """Without enums, structs and tuples."""
-    if isinstance(value, bool | bytes | str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return [plain(getattr(value, name)) for name in value.__struct_fields__]

@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from xinglin import failpoint
 from xinglin.base import note
 from xinglin.base.check import Busy, Failed, invariant
 from xinglin.base.crypto import SigningKey, self_test
@@ -483,7 +484,9 @@ class Embedded:
                     found.append(self._to_sync.get())
                 written = [one for one in found if isinstance(one, _Written)]
                 if written:
+                    failpoint.hit("sync")
                     self.ledger.store.sync()
+                    failpoint.hit("synced")
                     self._acknowledge(written)
                 for one in found:
                     if isinstance(one, list):
@@ -500,7 +503,9 @@ class Embedded:
     def _acknowledge(self, written: list[_Written]) -> None:
         """The blocks are durable: note it, move the tip, tell everyone who waits."""
         last = written[-1].applied
+        failpoint.hit("acknowledge")
         self._acknowledged.note(last.height)
+        failpoint.hit("acknowledged")
         self.synced_height = last.height
         self.synced_at_ms = self.clock.monotonic_ms()
         results: list[tuple[int, Result]] = []
@@ -517,7 +522,9 @@ class Embedded:
                 for block in written:
                     self._on_block(block.applied)
         finally:                          # it is durable, whatever a listener makes of it
+            failpoint.hit("deliver")
             self._tell(results)
+        failpoint.hit("delivered")
 
     # -- answers, and the end
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
+from xinglin import failpoint
 from xinglin.base import codec
 from xinglin.base.check import Failed, InvariantBroken, invariant
 from xinglin.base.codec import Struct
@@ -286,7 +287,9 @@ class Ledger:
         self._batch.put(META_TIP, codec.encode(TipRow(
             height=applied.height, time_ms=applied.time_ms, state_root=applied.state_root,
             app_hash=app_hash, frontier=self.history.frontier.to_row())))
+        failpoint.hit("block.write")
         self.store.write(self._batch)
+        failpoint.hit("block.written")
         self._batch = self.store.batch()
         self.height, self.time_ms = applied.height, applied.time_ms
         self.state_root, self.app_hash = applied.state_root, app_hash

@@ -12,6 +12,7 @@ Keys are a byte for the family, then the family's own key:
 RocksDB sums its blocks, so a flipped bit is an error and never a wrong answer; a torn end of its log is cut off.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from xinglin.engine.codes import EngineCode
 STATE = b"s"
 BUCKETS = b"b"
 JOURNAL = b"j"
+
+WAITING_TABLES_MAX = 2             # full and not yet written as tables: then a write waits
+ROOM_POLL_S = 0.001
 
 _FAILURES = (
     ("lock hold by current process", EngineCode.STORE_IN_USE),
@@ -63,6 +67,7 @@ def _options() -> Options:
     options.create_if_missing(True)
     options.set_block_based_table_factory(table)
     options.set_write_buffer_size(STORE_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(WAITING_TABLES_MAX + 1)     # what one write may fill stops none: _wait_for_room
     # A filter for the rows not yet in a table: a get then looks for what is not there in 3 us, not in 6.
     options.set_memtable_whole_key_filtering(True)
     options.set_memtable_prefix_bloom_ratio(0.1)
@@ -103,6 +108,7 @@ class Store:
 
     def __init__(self, db: Rdict):
         self._db = db
+        self._errors = 0                  # in the background, that a write has met
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -135,11 +141,28 @@ class Store:
         return Batch()
 
     def write(self, batch: Batch) -> None:
-        """Make the batch visible; not yet durable. The batch is used up."""
+        """Make the batch visible; not yet durable. The batch is used up. For one thread at a time."""
         try:
+            self._wait_for_room()
             self._db.write(batch.raw)
         except Exception as error:
             raise _failed(error) from error
+
+    def _wait_for_room(self) -> None:
+        """Until a write will not have to wait inside RocksDB.
+
+        A write that waits there for a table to be written, when there is no room for it, waits until there is,
+        and room alone may not wake it. Out here it is seen that something failed; the write then says what.
+        """
+        while self._count("num-immutable-mem-table") >= WAITING_TABLES_MAX:
+            errors = self._count("background-errors")
+            if errors != self._errors:
+                self._errors = errors
+                return
+            time.sleep(ROOM_POLL_S)
+
+    def _count(self, what: str) -> int:
+        return self._db.property_int_value(f"rocksdb.{what}") or 0
 
     def sync(self) -> None:
         """Make everything written durable. Lets go of the GIL, which a synced write would not."""
@@ -180,7 +203,7 @@ class Store:
     def is_compacting(self) -> bool:
         """Whether files are being merged in the background, or wait for it."""
         try:
-            return any(self._db.property_int_value(f"rocksdb.{name}") for name in (
+            return any(self._count(name) for name in (
                 "num-running-compactions", "num-running-flushes", "compaction-pending"))
         except Exception as error:
             raise _failed(error) from error

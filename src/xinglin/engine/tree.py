@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from struct import Struct as Packed
 
+from xinglin import failpoint
 from xinglin.base.check import Failed, ProofInvalid, invariant
 from xinglin.base.crypto import HashSuite
 from xinglin.base.limits import TREE_BUCKETS_MAX, TREE_JOURNAL_ENTRIES_MIN
@@ -357,6 +358,7 @@ class StateTree:
         tree_snapshot.write(
             self._file, self._hashes, header, self._heap.hashes, self._heap.occupied
         )
+        failpoint.hit("journal.cut")
         batch = self._store.batch()
         for key, _ in self._store.scan(JOURNAL):
             if key < journal_key(self._height):

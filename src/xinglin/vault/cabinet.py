@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from xinglin import disk
+from xinglin import disk, failpoint
 from xinglin.base.check import Busy, Failed, NotUnderstood, require
 from xinglin.base.limits import (
     CELL_BYTES_MAX,
@@ -70,8 +70,10 @@ class Cabinet:
                 self._sql.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                failpoint.hit("cabinet.commit")
                 with _failures():
                     self._sql.execute("COMMIT")
+                failpoint.hit("cabinet.committed")
             finally:
                 if self._sql.in_transaction:
                     self._sql.execute("ROLLBACK")

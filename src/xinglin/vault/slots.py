@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from xinglin import disk
+from xinglin import disk, failpoint
 from xinglin.base.check import require
 from xinglin.vault import VaultCode
 
@@ -78,7 +78,9 @@ class SlotFile:
 
     def write(self, index: int, body: bytes) -> None:
         self._dirty = True
+        failpoint.hit("slot.write")
         disk.write_all(self._fd, self._with_check(body), index * self._slot_bytes)
+        failpoint.hit("slot.written")
 
     def wipe(self, index: int) -> None:
         """Overwrite with zeros and make free."""
@@ -89,6 +91,7 @@ class SlotFile:
     def sync(self) -> None:
         if self._dirty:
             disk.sync(self._fd)
+            failpoint.hit("slots.synced")
             self._dirty = False
 
     def close(self) -> None:
