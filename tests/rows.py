@@ -39,6 +39,9 @@ ROWS = {
     "IOERR": Row(12, 240, 12),             # operations, each with every call of it failing in its turn
     "ROT": Row(2_000, 100_000, 500),       # spoilt ledgers
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
+    "ROT-FSCK": Row(120, 12_000, 120),     # lies planted through the store, for fsck to find
+    "SIM": Row(200, 2_000, 10),            # seeds, of 500 steps; of 5,000 before a release
+    "PROOF": Row(4_000, 50_000, 2_000),    # spoilt proof files, and half as many lies, for each language
     "REPLAY": Row(5_000, 1_000_000, 1_000),    # transactions that nobody signed so
     "DIFF": Row(20_000, 1_000_000, 2_000),     # transactions beside the naive model; a piece is a seed
     "DET": Row(8, 1_200, 8),                   # configurations, each on a chain of 2,000 transactions

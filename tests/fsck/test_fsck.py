@@ -1,7 +1,5 @@
 """Fsck says that a clean ledger is clean, and of each lie planted in the store where it is."""
 
-import json
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from msgspec import structs
 
 from fsck.ledgers import flipped, lived, planted, stored
 from homes import Home
+from rows import Span
 from worlds import World, named
 from xinglin import fsck
 from xinglin.base import codec, sparse
@@ -25,10 +24,6 @@ from xinglin.fsck.replay import Tree
 from xinglin.kernel.accounts import ACCOUNTS, AccountRow
 from xinglin.kernel.outcome import Closing, Leaf
 from xinglin.modules import MODULES, access, consent, members, module_set, subjects
-
-RANDOM_LIES = 120                  # a part of ROT's 2,000 in CI (safety.md 3); the others lie below the store
-RELEASE_LIES = 500                 # in one piece; who runs the release says which (XINGLIN_RELEASE_FIRST, _COUNT)
-EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence" / "rot.jsonl"
 
 Changes = dict[bytes, bytes | None]
 MODULE_SET = module_set()
@@ -302,26 +297,12 @@ def random_lie(store: Snapshot, chance: random.Random) -> Changes:
             return journal_flipped(store, chance.randrange(8 * (tree.JOURNAL_HEAD.size - 8)))
 
 
-def find_random_lies(folder: Path, first: int, count: int) -> None:
-    store = store_of(folder)
-    for seed in range(first, first + count):
-        with planted(folder, random_lie(store, random.Random(seed))):
-            assert lie_in(folder).detail, f"seed {seed}"
-
-
-def test_lies_at_random_places_are_all_found(ledger: Path) -> None:
-    find_random_lies(ledger, 0, RANDOM_LIES)
-
-
-@pytest.mark.release
-def test_many_lies_at_random_places_are_all_found(ledger: Path) -> None:
-    first = int(os.environ.get("XINGLIN_RELEASE_FIRST", str(RANDOM_LIES)))
-    count = int(os.environ.get("XINGLIN_RELEASE_COUNT", str(RELEASE_LIES)))
-    find_random_lies(ledger, first, count)
-    EVIDENCE.parent.mkdir(exist_ok=True)
-    with EVIDENCE.open("a") as file:
-        file.write(json.dumps({"row": "ROT", "what": "lies planted through the store, found by fsck", "first": first,
-                               "count": count, "missed": 0}) + "\n")
+@pytest.mark.row("ROT-FSCK")
+def test_lies_at_random_places_are_all_found(ledger: Path, span: Span) -> None:
+    store = store_of(ledger)
+    for seed in span:
+        with planted(ledger, random_lie(store, random.Random(seed))):
+            assert lie_in(ledger).detail, f"seed {seed}"
 
 
 # -- what only doing it again can find

@@ -1,25 +1,32 @@
 """Whole networks from seeds (safety.md, SIM): what each rule and promise says holds after every step."""
 
-import json
-import os
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from cli.command import Shell
+from rows import Span
 from xinglin.holder import release
 from xinglin.sim import run as simulation
-from xinglin.sim.run import STEPS, Figures, run
+from xinglin.sim.run import STEPS, run
 
-SEEDS, RELEASE_SEEDS, RELEASE_STEPS = 200, 2_000, 5_000       # 100,000 steps; 10,000,000
-EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "SIM.jsonl"
+RELEASE_STEPS = 5_000
+COUNTED = ("steps", "blocks", "transactions", "accepted", "pages", "permits", "denials", "breaches", "crashes",
+           "restarts")
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_seed_holds(seed: int) -> None:
-    figures = run(seed)
-    assert figures.steps == STEPS and figures.rounds <= simulation.ROUNDS_MAX
+@pytest.mark.row("SIM")
+def test_seeds_hold(
+        span: Span, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Before a release, for longer."""
+    steps = RELEASE_STEPS if request.config.getoption("--release") else STEPS
+    met = [run(seed, steps) for seed in span]
+    for figures in met:
+        assert figures.steps == steps and figures.rounds <= simulation.ROUNDS_MAX
+    for name in COUNTED:
+        record_property(name, sum(getattr(figures, name) for figures in met))
 
 
 def test_a_seed_is_the_same_run_again_to_the_last_byte() -> None:
@@ -50,20 +57,3 @@ def test_the_command_says_the_figures_or_what_was_broken_and_how_to_see_it_again
     again = broken.err.partition("xinglin sim --seed 5 --steps ")[2].split(")")[0]
     assert shell.run("sim", "--seed", 5, "--steps", again).err == broken.err
     assert shell.run("sim", "--seed", 5, "--steps", int(again) - 1).code == 0
-
-
-@pytest.mark.release
-def test_a_range_of_long_seeds_holds() -> None:
-    """XINGLIN_RELEASE_FIRST and _COUNT name the range; each seed that holds is a line of evidence."""
-    first = int(os.environ.get("XINGLIN_RELEASE_FIRST", "0"))
-    count = int(os.environ.get("XINGLIN_RELEASE_COUNT", str(RELEASE_SEEDS)))
-    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
-    total = Figures(first, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
-    for seed in range(first, first + count):
-        one = run(seed, RELEASE_STEPS)
-        total = replace(total, rounds=max(total.rounds, one.rounds), **{
-            name: getattr(total, name) + getattr(one, name) for name in (
-                "steps", "blocks", "transactions", "accepted", "pages", "permits", "denials", "breaches", "crashes",
-                "restarts")})
-    with EVIDENCE.open("a") as file:
-        file.write(json.dumps({**asdict(total), "seeds": count}) + "\n")
