@@ -98,10 +98,7 @@ def look(folder: Path, recorded: Recorded, told: int | None, goes_on: bool) -> s
     try:
         node = Node.open(folder, world.modules)
     except Failed as error:
-        if told is None:                  # nobody was told of a ledger: then there is room for one
-            Node.create(folder, world.manifest, world.modules, "operator", CHECKPOINT_SEED).close()
-            return "founded again"
-        return error.code.name
+        return error.code.name if told is not None else found_again(folder)
     try:
         height, found = node.ask(lambda ledger: (ledger.height, state(ledger)))
         assert told is None or height >= told, f"{told} was acknowledged, the ledger ends at {height}"
@@ -111,6 +108,16 @@ def look(folder: Path, recorded: Recorded, told: int | None, goes_on: bool) -> s
     if goes_on:
         go_on(folder, height)
     return "opened"
+
+
+def found_again(folder: Path) -> str:
+    """Nobody was told of a ledger: then there is room for one, unless what lies there may be rot."""
+    world = people()
+    try:
+        Node.create(folder, world.manifest, world.modules, "operator", CHECKPOINT_SEED).close()
+    except Failed as error:
+        return error.code.name
+    return "founded again"
 
 
 def state(ledger: Ledger) -> tuple[bytes, bytes]:
