@@ -12,6 +12,8 @@ TAG_CHARS_MAX = 48
 
 # -- accounts and quotas
 KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they replaced
+KEY_OVERLAP_MS_MAX = 31 * 24 * 3_600_000   # a replaced key signs on until every machine has the new one
+KEY_KEPT_MS = TX_LONG_WINDOW_MS   # a key that ended longer ago makes nothing includable, and may give up its place
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
 MEMBERS_MAX = 1_000               # of one network: a motion and a second's payers each fit a row; more is many networks
 PAYERS_PER_BLOCK_MAX = MEMBERS_MAX
