@@ -46,7 +46,7 @@ def bench(args: list[str]) -> NoReturn:
 
 
 def test(args: list[str]) -> NoReturn:
-    """the whole suite; --release runs the long tests in pieces; the rest goes to pytest"""
+    """the whole suite; --release runs the long tests in pieces, --row KILL one row of them; the rest goes to pytest"""
     setup(DEV_LOCK)
     run_instead([PYTHON, "-m", "pytest", *in_parallel(args), *args])
 
@@ -187,9 +187,10 @@ def passes(name: str, command: Command) -> bool:
 
 
 def in_parallel(args: list[str]) -> list[str]:
-    """Two workers, a file to each, unless the caller wants to look inside one run."""
+    """Two workers, a file to each (a piece when it is a release), unless the caller wants to look inside one run."""
     by_hand = ("-n", "--pdb", "-s", "--capture=no", "-p")
-    return [] if any(arg.startswith(by_hand) for arg in args) else ["-n", "2", "--dist", "loadfile"]
+    spread = "load" if "--release" in args else "loadfile"
+    return [] if any(arg.startswith(by_hand) for arg in args) else ["-n", "2", "--dist", spread]
 
 
 def tests_of_changes() -> list[str]:

@@ -383,5 +383,6 @@ class World:
         self.wait(61_000)
         self.done(self.anchor("A.service", 7))
         self.wait(3_600_000)
+        self.keys[named("A.service")], self.keys[named("A")] = key_named("A.service.new"), key_named("A.new")
         self.done(self.request("B.doctor", "mei"))
         return self
