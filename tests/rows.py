@@ -39,6 +39,8 @@ ROWS = {
     "IOERR": Row(12, 240, 12),             # operations, each with every call of it failing in its turn
     "ROT": Row(2_000, 100_000, 500),       # spoilt ledgers
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
+    "FUZZ": Row(50_000, 5_000_000, 25_000),    # inputs of each parser of bytes from outside
+    "FUZZ-SLOW": Row(5_000, 500_000, 2_500),   # and of those that take a millisecond each
     "PROOF": Row(50_000, 5_000_000, 5_000),    # spoilt receipts, state proofs and access logs
 }
 
