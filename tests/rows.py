@@ -41,6 +41,7 @@ ROWS = {
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
     "FUZZ": Row(50_000, 5_000_000, 25_000),    # inputs of each parser of bytes from outside
     "FUZZ-SLOW": Row(5_000, 500_000, 2_500),   # and of those that take a millisecond each
+    "NONCES": Row(10_000, 3_000_000, 10_000),  # nonces of each of three kinds
     "PROOF": Row(50_000, 5_000_000, 5_000),    # spoilt receipts, state proofs and access logs
 }
 
