@@ -90,6 +90,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.BinOp(left, ARITHMETIC[type(op)](), right)
         case ast.AugAssign(target=target, op=op, value=value) if type(op) in ARITHMETIC:
             yield ast.AugAssign(target, ARITHMETIC[type(op)](), value)
+            yield ast.Pass()
         case ast.BoolOp(op=op, values=values):
             yield ast.BoolOp(BOOLEAN[type(op)](), values)
             if len(values) > 2:
@@ -109,7 +110,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.IfExp(ast.UnaryOp(ast.Not(), test), body, orelse)
         case ast.Return(value=ast.AST() as value) if not (isinstance(value, ast.Constant) and value.value is None):
             yield ast.Return(ast.Constant(None))
-        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.AugAssign():
+        case ast.Expr(value=ast.Call()) | ast.Raise():
             yield ast.Pass()
         case ast.Continue():
             yield ast.Break()

@@ -32,7 +32,8 @@ def test_each_change_is_small_and_of_code_alone() -> None:
         "`not ctx.b` -> `ctx.b`", "`refuse(Code.NO, have=f'{at + 1}')` -> `pass`",
         "`for ... if one` -> `for ...`", "`total += 1` -> `total -= 1`", "`total += 1` -> `pass`", "`1` -> `2`",
         "`return total == 3 or b'x'` -> `return None`", "`total == 3 or b'x'` -> `total == 3 and b'x'`",
-        "`total == 3` -> `total != 3`", "`3` -> `4`"]
+        "`total == 3` -> `total != 3`", "`3` -> `4`",
+        "`b'x'` -> `b'x?'`"]
 
 
 @pytest.mark.parametrize("name", ["codec", "consent"])
