@@ -1,9 +1,9 @@
 """How much of each reliability row runs: in every run of the suite, and before a release, in pieces.
 
-A test marked `row("KILL")` takes a `span` and looks at the items first .. first + count - 1 of its row. An item's
+A test marked `row("FUZZ")` takes a `span` and looks at the items first .. first + count - 1 of its row. An item's
 number is its seed, so a failed item is found again alone:
 
-    XINGLIN_RELEASE_FIRST=4711 XINGLIN_RELEASE_COUNT=1 ./dev.py test --release --row KILL
+    XINGLIN_RELEASE_FIRST=4711 XINGLIN_RELEASE_COUNT=1 ./dev.py test --release --row FUZZ
 """
 
 import os
@@ -32,13 +32,6 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "KILL": Row(240, 10_000, 60),          # SIGKILLs of a node
-    "KILL-VAULT": Row(60, 2_000, 60),      # and of a holder's data room
-    "POWER": Row(2_000, 250_000, 1_000),   # images that a power cut may leave of a node's run
-    "POWER-VAULT": Row(1_000, 50_000, 1_000), # and of a data room's
-    "IOERR": Row(12, 240, 12),             # operations, each with every call of it failing in its turn
-    "ROT": Row(2_000, 100_000, 500),       # spoilt ledgers
-    "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
     "FUZZ": Row(50_000, 5_000_000, 25_000),    # inputs of each parser of bytes from outside
     "FUZZ-SLOW": Row(5_000, 500_000, 2_500),   # and of those that take a millisecond each
     "NONCES": Row(10_000, 3_000_000, 10_000),  # nonces of each of three kinds

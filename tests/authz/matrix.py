@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from authz.oracle import Answer, Facts, Person
+from memory_ledger import MemoryLedger
 from worlds import Signing, World, key_named, named
 from xinglin.base.history import Appended, append
 from xinglin.kernel.executor import Applied
-from xinglin.kernel.memory import MemoryLedger
 from xinglin.kernel.module import Message
 from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import access

@@ -14,7 +14,7 @@ from holder import rooms
 from holder.rooms import B_SERVICE, DOCTOR, ED25519, LABORATORY, NURSE, SERVICE, A, B, C, Room
 from xinglin.base import codec
 from xinglin.base.check import Failed
-from xinglin.client.door import KeptConsent, SignedChallenge
+from xinglin.client.door import KeptConsent
 from xinglin.client.signing import sign
 from xinglin.holder import answer, claim_codes, openings, read_log, release
 from xinglin.holder.deliveries import Delivered, deliver
@@ -130,7 +130,7 @@ def terms(room: Room, who: Who) -> None:
 
 def history(room: Room, who: Who) -> None:
     drawn = openings.challenge(room.holder, room.subject())
-    openings.history(room.holder, SignedChallenge(challenge=drawn, signature=key(room, who.key).sign(drawn.message())))
+    openings.history(room.holder, drawn.signed(key(room, who.key), rooms.RECIPIENT.public))
 
 
 def claim_without_code(room: Room, who: Who) -> None:

@@ -7,7 +7,7 @@ first kind is drawn more often.
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import structs
 
@@ -58,7 +58,7 @@ class Archive(World):
             self.complete.append(Completeness(entries=entries, log=self.state_proof(applied, access.LOG, *key)))
 
     def entries(self, subject: bytes) -> tuple[bytes, ...]:
-        found = [event for kind in access.ENTRY_TYPES for event in self.events(kind) if event.subject == subject]
+        found = [event for kind in get_args(access.Entry) for event in self.events(kind) if event.subject == subject]
         return tuple(codec.encode(event) for event in sorted(found, key=lambda event: event.number))
 
     @property

@@ -17,8 +17,8 @@ from xinglin.base.check import NotVerified
 from xinglin.client import verify_file
 from xinglin.client.codes import ClientCode
 from xinglin.client.verify import KINDS, Completeness
-from xinglin.kernel import receipt
 from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.outcome import Closing
 from xinglin.kernel.receipt import Receipt
 
 REASONS = {KernelCode.FILE_NOT_UNDERSTOOD, KernelCode.OTHER_NETWORK, KernelCode.MANIFEST_NOT_VALID,
@@ -57,7 +57,7 @@ def says_what_is(archive: Archive, data: bytes) -> bool:
         return False
     file = codec.decode(data, kind)
     proof = file.log if isinstance(file, Completeness) else file
-    height = receipt.read_closing(proof.closing).height
+    height = codec.decode(proof.closing.leaf, Closing).height
     row = archive.states[height].get(archive.modules.tables[proof.table].store_prefix + proof.key)
     return row == proof.row and (not isinstance(file, Completeness) or (
         file.entries == archive.entries(proof.key)[:len(file.entries)]))
