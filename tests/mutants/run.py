@@ -35,7 +35,8 @@ WORK = ROOT / "src" / "xinglin"
 SECONDS = 90
 ONCE = (cryptography, hypothesis, msgspec, nacl)      # imported once, for every fork
 
-RULES = ["tests/tables/test_tables.py", "tests/tables/test_transitions.py", "tests/modules/test_reads.py"]
+RULES = ["tests/modules/test_invariants.py", "tests/tables/test_tables.py", "tests/tables/test_transitions.py",
+         "tests/modules/test_reads.py"]
 PROOFS = ["tests/kernel/test_receipt.py", "tests/client/test_verify.py"]
 
 
@@ -52,8 +53,8 @@ TARGETS = {
                                       "tests/kernel/test_registration.py"]),
     "sparse": Target("base/sparse.py", ["tests/base/test_sparse.py", "tests/kernel/test_vectors.py"]),
     "history": Target("base/history.py", ["tests/base/test_history.py"]),
-    "consent": Target("modules/consent.py", RULES, "consent or grant or claim or test_reads or who"),
-    "access": Target("modules/access.py", RULES, "access or request or ask or anchor or test_reads"),
+    "consent": Target("modules/consent.py", RULES, "consent or grant or claim or test_reads or who or invariants"),
+    "access": Target("modules/access.py", RULES, "access or request or ask or anchor or test_reads or invariants"),
     "accounts": Target("kernel/accounts.py", RULES),
     "receipt": Target("kernel/receipt.py", PROOFS),
     "verify": Target("client/verify.py", PROOFS),
