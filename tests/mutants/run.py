@@ -37,7 +37,7 @@ ONCE = (cryptography, hypothesis, msgspec, nacl)      # imported once, for every
 
 RULES = ["tests/modules/test_invariants.py", "tests/tables/test_tables.py", "tests/tables/test_transitions.py",
          "tests/modules/test_reads.py"]
-PROOFS = ["tests/kernel/test_receipt.py", "tests/client/test_verify.py"]
+PROOFS = ["tests/kernel/test_lies.py", "tests/kernel/test_receipt.py", "tests/client/test_verify.py"]
 
 
 class Target(NamedTuple):
