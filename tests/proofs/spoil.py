@@ -75,9 +75,17 @@ class Spoiler:
         self.by_kind: dict[type, list[Any]] = {Receipt: archive.receipts, StateProof: archive.rows,
                                                Completeness: archive.complete}
         self.raws = [codec.encode(file) for file in archive.files]
+        self.good = frozenset(self.raws)
 
     def mutant(self, number: int) -> bytes:
+        """Never one of the good files: what came out as it went in is drawn again."""
         chance = random.Random(number)
+        data = self._drawn(chance)
+        while data in self.good:
+            data = self._drawn(chance)
+        return data
+
+    def _drawn(self, chance: random.Random) -> bytes:
         if chance.random() < 0.25:
             return mutated(chance, [chance.choice(self.raws) for _ in range(3)])
         file = chance.choice(self.by_kind[chance.choice((Receipt, Receipt, StateProof, StateProof, Completeness))])

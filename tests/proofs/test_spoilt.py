@@ -1,7 +1,7 @@
 """PROOF: of tens of thousands of spoilt receipts, state proofs and access logs the verifier takes none that lies.
 
-A mutant may happen to be another good file, or a true statement about another key that is absent too: such a one says
-nothing false, which is checked against the whole state of that height; everything else is refused, with a typed reason.
+A mutant may happen to say something that is true, of another key that is absent too: that is checked against the whole
+state of that height. Everything else is refused, with a typed reason.
 """
 
 import functools
@@ -50,7 +50,7 @@ def judged(one: Spoiler, data: bytes) -> str:
 
 def says_what_is(archive: Archive, data: bytes) -> bool:
     """Whether a file that was taken is one of the good ones, or tells of a row what the state of that height has."""
-    if data in good_files():
+    if data in spoiler().good:
         return True
     kind = KINDS[codec.decoder(list).decode(data)[0]]
     if kind is Receipt:
@@ -61,11 +61,6 @@ def says_what_is(archive: Archive, data: bytes) -> bool:
     row = archive.states[height].get(archive.modules.tables[proof.table].store_prefix + proof.key)
     return row == proof.row and (not isinstance(file, Completeness) or (
         file.entries == archive.entries(proof.key)[:len(file.entries)]))
-
-
-@functools.cache
-def good_files() -> frozenset[bytes]:
-    return frozenset(spoiler().raws)
 
 
 def test_the_files_themselves_are_good() -> None:
@@ -84,7 +79,7 @@ def test_no_spoilt_file_is_taken_for_what_it_is_not(span: Span, record_property:
         found[verdict] += 1
     record_property("refused", span.count - found["true"])
     record_property("true all the same", found["true"])
-    assert found["true"] < span.count // 20
+    assert found["true"] < span.count // 50
     assert {*found} >= {code.name for code in REASONS - {ClientCode.KIND_NOT_KNOWN}} or span.count < 5_000
 
 
