@@ -29,8 +29,8 @@ EVENTS_BYTES = ROW_BYTES = 64 << 10
 KEY_BYTES = {
     "access/anchors": 16, "access/asked": 32, "access/log": 16, "access/requests": 20, "consent/grants": 32,
     "kernel/accounts": 16, "kernel/lane": 16, "kernel/quota": 0, "kernel/replay": 4, "members/invited": 16,
-    "members/members": 16, "members/motions": 17, "members/staff": 16, "members/tally": 0, "records/batches": 20,
-    "subjects/subjects": 16}
+    "members/key_motions": 32, "members/members": 16, "members/motions": 17, "members/staff": 16, "members/tally": 0,
+    "records/batches": 20, "subjects/subjects": 16}
 
 
 class DoesNotHold(Exception):

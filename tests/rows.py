@@ -41,10 +41,14 @@ ROWS = {
     "ROT-VAULT": Row(500, 20_000, 500),    # spoilt data rooms
     "ROT-FSCK": Row(120, 12_000, 120),     # lies planted through the store, for fsck to find
     "SIM": Row(200, 2_000, 10),            # seeds, of 500 steps; of 5,000 before a release
-    "PROOF": Row(4_000, 50_000, 2_000),    # spoilt proof files, and half as many lies, for each language
+    "PROOF": Row(50_000, 5_000_000, 5_000),    # spoilt receipts, state proofs and access logs
+    "PROOF-CROSS": Row(4_000, 50_000, 2_000),  # spoilt proof files, and half as many lies, for each language
     "REPLAY": Row(5_000, 1_000_000, 1_000),    # transactions that nobody signed so
     "DIFF": Row(20_000, 1_000_000, 2_000),     # transactions beside the naive model; a piece is a seed
     "DET": Row(8, 1_200, 8),                   # configurations, each on a chain of 2,000 transactions
+    "FUZZ": Row(50_000, 5_000_000, 25_000),    # inputs of each parser of bytes from outside
+    "FUZZ-SLOW": Row(5_000, 500_000, 2_500),   # and of those that take a millisecond each
+    "NONCES": Row(10_000, 3_000_000, 10_000),  # nonces of each of three kinds
 }
 
 

@@ -17,7 +17,7 @@ from xinglin.base import codec, crypto, note, sparse
 from xinglin.base.check import SignatureInvalid
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import NO_HASH, NO_ID
-from xinglin.base.note import Checkpoint
+from xinglin.base.note import Checkpoint, KeyUse, NoteKey
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.kernel.accounts import Custody
 from xinglin.kernel.codes import KernelCode
@@ -69,6 +69,10 @@ def key_named(name: str, suite: SignatureSuite = ED25519) -> SigningKey:
     return SigningKey.from_seed(suite, hashlib.sha256(b"key " + name.encode()).digest())
 
 
+CHECKPOINT = key_named("checkpoint")
+CHECKPOINT_KEY = NoteKey("operator", KeyUse.LOG, CHECKPOINT.public)      # as verifiers know it
+
+
 class Signing(Protocol):
     """What signs: a SigningKey, or something odder."""
 
@@ -118,6 +122,7 @@ class World:
         self.reader = Reader(self.network, self.hashes, self.modules)
         self.time_ms = STARTED_MS
         self.history: list[Result] = []
+        self.brought: dict[bytes, Signing] = {}           # public key -> what signs, of keys that are brought apart
         self._nonce = 0
 
     # -- making and ordering transactions
@@ -128,7 +133,12 @@ class World:
         self._nonce += 1
         known: dict[bytes, Signing] = {**self.keys, **(keys or {})}
         specs = tuple(self.modules.messages[type(message)] for message in messages)
-        signing = [(account, known[account]) for account in needed_signers(messages, specs)]
+        apart = [getattr(message, spec.introduces.key) for message, spec in zip(messages, specs, strict=True)
+                 if spec.introduces and spec.introduces.apart]
+        accounts = needed_signers(messages, specs)
+        own = len(accounts) - len(apart)
+        signing = list(zip(accounts, [*[known[account] for account in accounts[:own]],
+                                      *[self.brought[public] for public in apart]], strict=True))
         body = codec.encode(Body(
             network=self.network, expires_at_ms=expires_at_ms or self.time_ms + 60_000,
             nonce=nonce or self._nonce.to_bytes(16, "big"), messages=messages,
@@ -265,6 +275,34 @@ class World:
         key = self.key(account)
         return members.EnrolService(member=named(member), account=named(account), suite=key.suite, key=key.public)
 
+    def bring(self, key: str, suite: SignatureSuite = ED25519) -> Signing:
+        """A key for a message that brings it apart; whose it is then is the message's affair."""
+        signing = key_named(key, suite)
+        return self.brought.setdefault(signing.public, signing)
+
+    def key_id(self, key: str) -> bytes:
+        signing = key_named(key)
+        return key_hash(self.hashes, signing.suite, signing.public)
+
+    def rotate(self, account: str, key: str, old_until_ms: int = 0) -> members.RotateKey:
+        new = self.bring(key)
+        return members.RotateKey(account=named(account), suite=new.suite, key=new.public, old_until_ms=old_until_ms)
+
+    def rotate_subject(self, subject: str, key: str, old_until_ms: int = 0) -> subjects.RotateKey:
+        new = self.bring(key)
+        return subjects.RotateKey(subject=named(subject), suite=new.suite, key=new.public, old_until_ms=old_until_ms)
+
+    def replace_key(self, proposer: str, member: str, key: str) -> members.ReplaceKey:
+        new = self.bring(key)
+        return members.ReplaceKey(proposer=named(proposer), member=named(member), suite=new.suite, key=new.public)
+
+    def retire_key(self, proposer: str, member: str, key: str) -> members.RetireKey:
+        return members.RetireKey(proposer=named(proposer), member=named(member), key=self.key_id(key))
+
+    def vote_key(self, voter: str, proposer: str, member: str, motion: members.KeyMotion, key: str) -> members.VoteKey:
+        return members.VoteKey(voter=named(voter), proposer=named(proposer), member=named(member), motion=motion,
+                               key=self.key_id(key))
+
     def end_staff(self, member: str, account: str) -> members.EndStaff:
         return members.EndStaff(member=named(member), account=named(account))
 
@@ -327,6 +365,15 @@ class World:
         self.done(self.invite("A", "D"))
         self.done(self.vote("B", "D", members.Motion.ADMIT))
         self.done(self.propose("A", "C", members.Motion.SUSPEND))
+        self.done(self.replace_key("A", "C", "C.other"))
+        self.done(self.vote_key("B", "A", "C", members.KeyMotion.REPLACE, "C.other"))
+        self.done(self.rotate("A", "A.new", self.time_ms + 3_600_000))
+        self.done(self.retire_key("B", "A", "A"))
+        self.done(self.rotate("B.doctor", "B.doctor.new"))
+        self.keys[named("B.doctor")] = key_named("B.doctor.new")
+        self.done(self.rotate("A.service", "A.service.new", self.time_ms + 3_600_000))
+        self.done(self.rotate_subject("li", "li.new"))
+        self.keys[named("li")] = key_named("li.new")
         self.done(self.batch("A.service", "mei", 1), self.batch("A.service", "A", 1))
         self.done(self.request("B.doctor", "mei"))
         self.done(self.grant("mei", "B", "g1", hours=48), self.grant("mei", "B", "g2"), self.grant("mei", "C", "g3", 1))
@@ -340,5 +387,6 @@ class World:
         self.wait(61_000)
         self.done(self.anchor("A.service", 7))
         self.wait(3_600_000)
+        self.keys[named("A.service")], self.keys[named("A")] = key_named("A.service.new"), key_named("A.new")
         self.done(self.request("B.doctor", "mei"))
         return self

@@ -2,7 +2,7 @@
 
     ledger/                         the node's
     organisations/NAME/card.json    its names and ids; off the ledger, since names are of people too
-                      /member.key   the organisation's own key
+                      /member.key   the organisation's own key; member.next while it gets another (home_keys.py)
                       /service.key  its system's; service.pending: an enrolment that is under way
                       /vault/       its data room
                       /mirrors      folders, a line each, that keep its keystore as well
@@ -369,6 +369,12 @@ class Home:
             if not folder.is_dir():
                 raise Failed(HomeCode.MIRROR_NOT_THERE, str(folder))
         return folders
+
+    def close_holder(self, organisation: Organisation) -> None:
+        """Its data room, when it is needed again, is opened with the key that its system has then."""
+        found = self._holders.pop(organisation.member, None)
+        if found is not None:
+            found.close()
 
     def holders(self) -> list[Holder]:
         """Every data room that has ever been opened here."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec import ValidationError, msgpack, structs
 
 from mutations import altered, proof_mutants
-from worlds import World, key_named, named
+from worlds import CHECKPOINT, CHECKPOINT_KEY, World, key_named, named
 from xinglin.base import cbor, codec, note, sparse
 from xinglin.base.check import NotUnderstood, NotVerified, ProofInvalid
 from xinglin.base.crypto import SHA256, tagged
@@ -22,8 +22,6 @@ from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
 from xinglin.kernel.receipt import InHistory, Receipt, StateProof, origin
 from xinglin.modules import access
 
-OPERATOR = key_named("checkpoint")
-OPERATOR_KEY = NoteKey("operator", KeyUse.LOG, OPERATOR.public)
 SUCCESSOR = key_named("checkpoint of another year")
 SUCCESSOR_KEY = NoteKey("operator", KeyUse.LOG, SUCCESSOR.public)
 WITNESSES = {name: key_named(f"witness {name}") for name in ("a", "b", "c")}
@@ -83,7 +81,7 @@ class ProofFiles:
         for at, block in enumerate(world.blocks):
             receipt = world.receipt(block, len(block.outcomes) - 1)
             yield f"receipt {at}", Case(codec.encode(receipt))
-            yield f"cose {at}", Case(receipt_cose.write(receipt, OPERATOR_KEY, OPERATOR.sign))
+            yield f"cose {at}", Case(receipt_cose.write(receipt, CHECKPOINT_KEY, CHECKPOINT.sign))
         last = world.blocks[-1]
         for name, table in world.modules.tables.items():
             keys = [at[len(table.store_prefix):] for at in world.ledger.rows if at.startswith(table.store_prefix)]
@@ -110,17 +108,17 @@ class ProofFiles:
         """A receipt of the first block, and what the newest checkpoint makes of it, by whoever signed that."""
         old = self.world.receipt(self.world.blocks[0], 0)
         yield "not cosigned", Case(codec.encode(old), "two-of-three")
-        for signer, key in (("operator", OPERATOR), ("successor", SUCCESSOR)):
+        for signer, key in (("operator", CHECKPOINT), ("successor", SUCCESSOR)):
             for names in ("", "a", "ab", "bc", "ac", "abc"):
                 upgraded = self.upgraded(old, self.note(key) + b"".join(self.cosigned(name) for name in names))
                 for policy in (None, *self.texts):
                     yield f"{signer} {names} {policy}", Case(codec.encode(upgraded), policy)
         proof = structs.replace(self.proof(last, "consent/grants", named("mei") + named("B")),
-                                checkpoint=self.note(OPERATOR) + self.cosigned("a") + self.cosigned("c"))
+                                checkpoint=self.note(CHECKPOINT) + self.cosigned("a") + self.cosigned("c"))
         for policy in self.texts:
             yield f"cosigned row {policy}", Case(codec.encode(proof), policy)
-        for name, key in (("operator", OPERATOR), ("successor", SUCCESSOR)):
-            signed_by = OPERATOR_KEY._replace(key=key.public)
+        for name, key in (("operator", CHECKPOINT), ("successor", SUCCESSOR)):
+            signed_by = CHECKPOINT_KEY._replace(key=key.public)
             for policy in (None, *self.texts):
                 yield f"cose by {name} {policy}", Case(receipt_cose.write(old, signed_by, key.sign), policy)
 
@@ -144,13 +142,13 @@ class ProofFiles:
     def crooked(self) -> dict[str, Case]:
         """Each holds but for one rule, which neither chance nor a bit would find."""
         old = self.world.receipt(self.world.blocks[0], 0)
-        cosigned = self.note(OPERATOR) + self.cosigned("a") + self.cosigned("b")
+        cosigned = self.note(CHECKPOINT) + self.cosigned("a") + self.cosigned("b")
         late = note.cosign(self.checkpoint(), "b.example/w", WITNESSES["b"], 2**63)
-        once_more = self.note(OPERATOR).partition(b"\n\n")[2]
+        once_more = self.note(CHECKPOINT).partition(b"\n\n")[2]
         notes = {"a signature twice": cosigned + once_more,
                  "a cosignature twice": cosigned + self.cosigned("b"),
-                 "a cosignature after the end of time": self.note(OPERATOR) + self.cosigned("a") + late,
-                 "a cosignature of another's name": self.note(OPERATOR) + self.cosigned("a") + note.cosign(
+                 "a cosignature after the end of time": self.note(CHECKPOINT) + self.cosigned("a") + late,
+                 "a cosignature of another's name": self.note(CHECKPOINT) + self.cosigned("a") + note.cosign(
                      self.checkpoint(), "b.example/w", WITNESSES["c"], 1)}
         found = {name: Case(codec.encode(self.upgraded(old, said)), "two-of-three") for name, said in notes.items()}
         found |= {f"a size of {size}": Case(codec.encode(structs.replace(old, checkpoint=self._of_size(old, size))))
@@ -179,7 +177,7 @@ class ProofFiles:
     def _of_size(self, receipt: Receipt, size: str) -> bytes:
         said = note.read_checkpoint(receipt.checkpoint)
         text = said.text().replace(f"\n{said.size}\n".encode(), f"\n{size}\n".encode())
-        line = note._line(OPERATOR_KEY, OPERATOR.sign(text))
+        line = note._line(CHECKPOINT_KEY, CHECKPOINT.sign(text))
         return text + b"\n" + line
 
     def _crooked_rows(self) -> dict[str, Case]:
@@ -220,7 +218,7 @@ class ProofFiles:
     def _crooked_cose(self, old: Receipt) -> dict[str, Case]:
         """A path leads to the same root from the same place of a tree of another size."""
         old = self.world.receipt(self.world.blocks[2], 0)
-        size, good = note.read_checkpoint(old.checkpoint).size, receipt_cose.write(old, OPERATOR_KEY, OPERATOR.sign)
+        size, good = note.read_checkpoint(old.checkpoint).size, receipt_cose.write(old, CHECKPOINT_KEY, CHECKPOINT.sign)
         found = {}
         for name, place in (("outcome", old.outcome), ("closing", old.closing)):
             path = cbor.array(*[cbor.string(step) for step in place.path])
@@ -281,7 +279,7 @@ class ProofFiles:
         receipt = Receipt(manifest=self.manifest, checkpoint=self._signed(2, log.root), outcome=places[0],
                           closing=places[1], events=events)
         if chance.random() < 0.4:
-            return Case(receipt_cose.write(receipt, OPERATOR_KEY, OPERATOR.sign))
+            return Case(receipt_cose.write(receipt, CHECKPOINT_KEY, CHECKPOINT.sign))
         return Case(codec.encode(receipt))
 
     def _odd_network(self, chance: random.Random) -> Case:
@@ -295,7 +293,7 @@ class ProofFiles:
             chain = "none"
         said = note.read_checkpoint(receipt.checkpoint)._replace(origin=origin(chain))
         return Case(codec.encode(structs.replace(receipt, manifest=manifest, checkpoint=note.sign(
-            said, "operator", OPERATOR))), network=network)
+            said, "operator", CHECKPOINT))), network=network)
 
     def _telling(self, leaf: bytes, events: bytes) -> bytes:
         """The leaf with the hash of these events, if it is one."""
@@ -345,7 +343,7 @@ class ProofFiles:
                           proof=sparse.StateProof(siblings=(), other=None))
 
     def _signed(self, size: int, root: bytes) -> bytes:
-        return note.sign(Checkpoint(origin(chain_id(self.world.manifest)), size, root), "operator", OPERATOR)
+        return note.sign(Checkpoint(origin(chain_id(self.world.manifest)), size, root), "operator", CHECKPOINT)
 
 
 def changed(chance: random.Random, data: bytes) -> bytes:

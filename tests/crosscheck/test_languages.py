@@ -67,7 +67,7 @@ def test_what_breaks_one_rule_alone_is_refused_by_all(language: Language, files:
         assert ours(files, case) is None and "refused" in said, name
 
 
-@pytest.mark.row("PROOF")
+@pytest.mark.row("PROOF-CROSS")
 def test_mutants_and_lies_are_judged_alike(languages: list[Language], files: ProofFiles, tmp_path: Path, span: Span,
                                            record_property: Callable[[str, object], None]) -> None:
     mutants, lies = [*files.mutants(span.first, span.count)], [*files.lies(span.first // 2, span.count // 2)]

@@ -30,6 +30,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         made.done(world.anchor("A.service", 3))
         made.done(world.propose("A", "C", members.Motion.SUSPEND))
         made.done(world.invite("A", "D"))
+        made.done(world.replace_key("A", "C", "C.other"))
         made.done(world.request("B.doctor", "mei"))
         made.node.advance(120_000)
         made.order(world.revoke("mei", "C", "no such"))

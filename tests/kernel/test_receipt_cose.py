@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mutations import single_bit_flips
-from worlds import World, key_named
+from worlds import CHECKPOINT, CHECKPOINT_KEY, World, key_named
 from xinglin.base import cbor, codec
 from xinglin.base.check import BaseCode, Failed, NotVerified
 from xinglin.base.crypto import SHA256
@@ -18,9 +18,6 @@ from xinglin.kernel.genesis import network_id
 from xinglin.kernel.receipt import Receipt, verify_receipt
 from xinglin.kernel.receipt_cose import to_be_signed, verify_cose
 
-KEY = key_named("checkpoint")
-NAMED = NoteKey("operator", KeyUse.LOG, KEY.public)
-
 
 class Files:
     """A receipt in both forms."""
@@ -30,7 +27,7 @@ class Files:
         block = self.world.block(*[self.world.transaction(self.world.enrol_service(member, f"{member}.service"))
                                    for member in ("A", "B", "C")])
         self.receipt: Receipt = self.world.receipt(block, 1)
-        self.cose = receipt_cose.write(self.receipt, NAMED, KEY.sign)
+        self.cose = receipt_cose.write(self.receipt, CHECKPOINT_KEY, CHECKPOINT.sign)
 
     def verify(self, data: bytes, policy: Policy | None = None) -> Any:
         return verify_cose(data, self.world.network, self.world.modules, policy)
@@ -92,14 +89,14 @@ def test_the_file_is_a_cose_sign1_over_the_detached_root(files: Files) -> None:
     header = plain(protected)
     checkpoint = read_checkpoint(files.receipt.checkpoint)
     assert tag == 18 and payload is None
-    assert header == {1: -8, 4: f"operator+{NAMED.id.hex()}".encode(), 15: {1: checkpoint.origin}, 395: 1,
+    assert header == {1: -8, 4: f"operator+{CHECKPOINT_KEY.id.hex()}".encode(), 15: {1: checkpoint.origin}, 395: 1,
                       -65537: checkpoint.size}
     for proof, leaf in zip(unprotected[396][-1], unprotected[-65539], strict=True):
         size, index, path = plain(proof)
         root = inclusion_root(SHA256, leaf_hash(SHA256, leaf), index, size, path)
         assert root == checkpoint.root
         signed = cbor.array(cbor.text("Signature1"), cbor.string(protected), b"\x40", cbor.string(root))
-        assert KEY.sign(signed) == signature
+        assert CHECKPOINT.sign(signed) == signature
     assert network_id(files.world.manifest) == files.world.network
     assert unprotected[-65538] == files.receipt.manifest and unprotected[-65540] == files.receipt.events
 
@@ -126,7 +123,7 @@ def made(files: Files, *, size: int = 0, index: int = 0, alg: int = -8, issuer: 
     receipt = files.receipt
     checkpoint = read_checkpoint(receipt.checkpoint)
     protected = cbor.mapping(
-        (1, cbor.integer(alg)), (4, cbor.string(receipt_cose.key_id(NAMED).encode())),
+        (1, cbor.integer(alg)), (4, cbor.string(receipt_cose.key_id(CHECKPOINT_KEY).encode())),
         (15, cbor.mapping((1, cbor.text(issuer or checkpoint.origin)))), (395, cbor.integer(structure)),
         (-65537, cbor.integer(checkpoint.size + size)))
     places = [receipt.outcome, receipt.closing]
@@ -139,7 +136,7 @@ def made(files: Files, *, size: int = 0, index: int = 0, alg: int = -8, issuer: 
         (-65540, cbor.string(receipt.events)), *changes.get("more", ()))
     payload = changes.get("payload", cbor.NULL)
     return (b"\xd2\x84" + cbor.string(protected) + unprotected + payload
-            + cbor.string(KEY.sign(to_be_signed(protected, checkpoint.root))))
+            + cbor.string(CHECKPOINT.sign(to_be_signed(protected, checkpoint.root))))
 
 
 def test_what_the_operator_signs_in_this_form_passes(files: Files) -> None:
@@ -179,7 +176,7 @@ def _leads(receipt: Receipt, size: int, index: int, root: bytes) -> bool:
 
 def test_a_policy_names_the_keys_and_a_quorum_is_more_than_a_cose_receipt_has(files: Files) -> None:
     other = NoteKey("operator", KeyUse.LOG, key_named("other").public)
-    assert files.verify(files.cose, Policy(logs=(other, NAMED))).signed.keys == (NAMED,)
+    assert files.verify(files.cose, Policy(logs=(other, CHECKPOINT_KEY))).signed.keys == (CHECKPOINT_KEY,)
     with pytest.raises(NotVerified) as caught:
         files.verify(files.cose, Policy(logs=(other,)))
     assert caught.value.code is KernelCode.CHECKPOINT_NOT_VALID
@@ -187,6 +184,6 @@ def test_a_policy_names_the_keys_and_a_quorum_is_more_than_a_cose_receipt_has(fi
     with pytest.raises(NotVerified) as caught:
         files.verify(files.cose, read_policy(f"witness w {witness}\nquorum w\n".encode()))
     assert caught.value.code is BaseCode.NOT_COSIGNED
-    foreign = receipt_cose.write(files.receipt, NAMED, key_named("other").sign)
+    foreign = receipt_cose.write(files.receipt, CHECKPOINT_KEY, key_named("other").sign)
     with pytest.raises(NotVerified):
         files.verify(foreign)

@@ -7,7 +7,7 @@ import sys
 
 from models.pair import Pair, play
 
-SEED, BLOCKS, PER_BLOCK = 42, 40, 20
+SEED, BLOCKS, PER_BLOCK = 42, 75, 20
 
 
 def main() -> None:

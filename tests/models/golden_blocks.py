@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worlds import World
+from worlds import World, key_named, named
 from xinglin.base import codec
 from xinglin.base.crypto import SHA256, SM3
 from xinglin.kernel.executor import Applied
@@ -24,7 +24,9 @@ ABOUT_MODULES = "docs/spec/genesis.md: the lines that the hash of the module set
 
 
 def blocks() -> dict[str, Any]:
-    """A consent from registration to its end, a request without one, with one and unanswered, one refused by each."""
+    """A consent from registration to its end, a request without one, with one and unanswered, one refused by each; and
+    new keys.
+    """
     world = World(founders=("A", "B"))
     rows = dict(world.ledger.rows)
     genesis_root = world.ledger.state_root
@@ -44,6 +46,10 @@ def blocks() -> dict[str, Any]:
     block(after_ms=61_000)
     block(after_ms=3_600_000)
     block((world.revoke("mei", "B", "g1"),))
+    block((world.rotate("B.doctor", "B.doctor.new", world.time_ms + 3_600_000),),
+          (world.rotate_subject("mei", "mei.new"),))
+    world.keys[named("mei")] = key_named("mei.new")
+    block((world.replace_key("A", "B", "B.new"),), (world.grant("mei", "B", "g2"),))
     return {"about": ABOUT_BLOCKS, "manifest": codec.encode(world.manifest).hex(), "network": world.network.hex(),
             "chain": chain_id(world.manifest), "genesis_rows": _rows(sorted(rows.items())),
             "genesis_state_root": genesis_root.hex(), "blocks": made}

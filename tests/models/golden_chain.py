@@ -17,7 +17,7 @@ from xinglin.kernel.module import ModuleSet
 from xinglin.kernel.tx import Reader, prepare
 
 FILE = Path(__file__).resolve().parent.parent / "golden" / "chains" / "first.json"
-SEED, BLOCKS, PER_BLOCK = 23, 22, 12
+SEED, BLOCKS, PER_BLOCK = 23, 22, 14
 
 
 def make(seed: int = SEED, count: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, Any]:

@@ -17,9 +17,14 @@ SIGNERS = {
     "members.end_staff/1": ("member",), "subjects.register/1": ("service",), "subjects.claim/1": ("service", "subject"),
     "consent.grant/1": ("subject",), "consent.revoke/1": ("subject",), "records.batch/1": ("service",),
     "access.request/1": ("reader",), "access.answer/1": ("service",), "access.anchor/1": ("service",),
+    "members.rotate_key/1": ("account",), "members.replace_key/1": ("proposer",), "members.retire_key/1": ("proposer",),
+    "members.vote_key/1": ("voter",), "subjects.rotate_key/1": ("subject",),
 }
 NEW_KEY = {"members.invite/1": "member", "members.enrol_staff/1": "account", "members.enrol_service/1": "account",
            "subjects.claim/1": "subject"}
+APART = {"members.rotate_key/1": "account", "members.replace_key/1": "member", "subjects.rotate_key/1": "subject"}
+UNPAID = ("consent.revoke/1", "subjects.rotate_key/1")
+NEVER = 2**63                               # when a key ends that is not told to
 
 Said = tuple[str, dict[str, Any]]           # a message or an event: its tag, and its fields in order
 
@@ -29,11 +34,16 @@ class No(Exception):
 
 
 class Naive:
-    def __init__(self, founders: list[bytes], time_ms: int, cards: dict[bytes, bytes], kind: int = 0):
+    def __init__(self, founders: dict[bytes, tuple[int, bytes]], time_ms: int, cards: dict[bytes, bytes],
+                 kind: int = 0):
+        """`founders` are members by id, each with suite and bytes of its key."""
+        self.publics: dict[bytes, tuple[int, bytes]] = {}   # id of a key -> suite and bytes
         self.now = time_ms
         self.accounts: dict[bytes, dict[str, Any]] = {
-            one: {"kind": "member", "payer": one, "suspended": False, "key": True, "retired": False}
-            for one in founders}
+            one: {"kind": "member", "payer": one, "suspended": False, "keys": {self.key(*key): NEVER}}
+            for one, key in founders.items()}
+        self.key_motions: dict[tuple[bytes, bytes], list[Any]] = {}     # motion, suite, key, id, voters
+        self.signing: dict[bytes, bytes] = {}               # account -> the id of its key in what is executed
         self.members = {one: [kind, "active", time_ms, cards[one]] for one in founders}
         self.staff: dict[bytes, list[Any]] = {}             # account -> member, role, active, card
         self.motions: dict[tuple[bytes, int], list[bytes]] = {}
@@ -47,37 +57,46 @@ class Naive:
         self.invited: dict[bytes, int] = {}
         self.lanes: dict[tuple[bytes, int], int] = {}
 
+    def key(self, suite: int, public: bytes) -> bytes:
+        """Its id, under which it can be looked up again."""
+        found = tagged("xinglin/key/1", bytes([suite]), public)
+        self.publics[found] = (suite, public)
+        return found
+
     # -- is it a transaction, and does the kernel let it in
 
-    def exists(self, said: list[Said]) -> bool:
+    def exists(self, said: list[Said], keys: list[bytes], at_ms: int) -> bool:
         """Whether its signers' keys are known, or brought by it, and somebody active pays; judged before the block."""
         brought = {fields[NEW_KEY[tag]] for tag, fields in said if tag in NEW_KEY}
-        for at, one in enumerate(signers(said)):
-            known = self.accounts.get(one)
-            if known and known["key"]:
-                if known["retired"]:
+        own = len(signers(said)) - len(apart(said))
+        for at, (one, key) in enumerate(zip(signers(said), keys, strict=True)):
+            known = self.accounts[one]["keys"] if one in self.accounts else {}
+            if key in known:
+                if known[key] <= at_ms:
                     return False
-            elif at == 0 or one not in brought:
+            elif at < own and (at == 0 or known or one not in brought):
                 return False
         return self._unpaid(said) or not self.accounts[self.accounts[signers(said)[0]]["payer"]]["suspended"]
 
     def _unpaid(self, said: list[Said]) -> bool:
         rows = [self.accounts.get(one) for one in signers(said)]
-        return all(tag == "consent.revoke/1" for tag, _ in said) and all(row and row["kind"] == "subject"
+        return all(tag in UNPAID for tag, _ in said) and all(row and row["kind"] == "subject"
                                                                          for row in rows)
 
-    def execute(self, said: list[Said]) -> tuple[int, list[Said]]:
+    def execute(self, said: list[Said], keys: list[bytes]) -> tuple[int, list[Said]]:
         """The code, and the events when it is 0."""
         kept = pickle.dumps({name: value for name, value in vars(self).items() if name not in ("lanes", "entries")})
         entries = {subject: list(entries) for subject, entries in self.entries.items()}
         try:
-            self._admit(said)
+            self._admit(said, keys)
             return 0, [getattr(self, "_" + tag.replace(".", "_").removesuffix("/1"))(**fields) for tag, fields in said]
         except No as no:
             vars(self).update(pickle.loads(kept), entries=entries)  # noqa: S301
             return no.args[0], []
 
-    def _admit(self, said: list[Said]) -> None:
+    def _admit(self, said: list[Said], keys: list[bytes]) -> None:
+        own = len(keys) - len(apart(said))
+        self.signing = dict(zip(signers(said)[:own], keys, strict=False))
         rows = [self.accounts.get(one) for one in signers(said)]
         full = False
         if self._unpaid(said):
@@ -91,10 +110,10 @@ class Naive:
         else:
             assert rows[0]
             payer = self.accounts[rows[0]["payer"]]
-        for row in rows:
-            if row and row["retired"]:
+        for at, (row, key) in enumerate(zip(rows, keys, strict=True)):
+            if row and row["keys"].get(key, NEVER) <= self.now:
                 raise No(30)
-            if row and row["suspended"]:
+            if row and row["suspended"] and at < own:
                 raise No(31)
         if payer and payer["suspended"]:
             raise No(32)
@@ -147,10 +166,96 @@ class Naive:
     def _how_many(self) -> int:
         return len([one for one in self.members if self.active(one)])
 
-    def _open(self, account: bytes, kind: str, payer: bytes, key: bool) -> None:
+    def _open(self, account: bytes, kind: str, payer: bytes, *keys: bytes) -> None:
         if account in self.accounts:
             raise No(35)
-        self.accounts[account] = {"kind": kind, "payer": payer, "suspended": False, "key": key, "retired": False}
+        self.accounts[account] = {"kind": kind, "payer": payer, "suspended": False, "keys": dict.fromkeys(keys, NEVER)}
+
+    def _enrol(self, account: bytes, key: bytes) -> None:
+        keys = self.accounts[account]["keys"]
+        if key in keys:
+            raise No(37)
+        if len(keys) == 16:
+            ended = [one for one in keys if keys[one] <= self.now - DAY]
+            if not ended:
+                raise No(38)
+            del keys[min(ended, key=lambda one: keys[one])]
+        keys[key] = NEVER
+
+    def _rotate(self, account: bytes, suite: int, key: bytes, old_until_ms: int) -> dict[str, Any]:
+        keys, old, new = self.accounts[account]["keys"], self.signing[account], self.key(suite, key)
+        if keys[old] != NEVER:
+            raise No(40)
+        if old_until_ms > self.now + 31 * DAY:
+            raise No(41)
+        self._enrol(account, new)
+        keys[old] = max(self.now, old_until_ms)
+        return {"old": old, "new": new, "old_until_ms": keys[old]}
+
+    def _end_keys(self, account: bytes, wanted: list[bytes]) -> None:
+        keys = self.accounts[account]["keys"]
+        keys.update({one: min(keys[one], self.now) for one in wanted})
+
+    def _members_rotate_key(self, account: bytes, suite: int, key: bytes, old_until_ms: int) -> Said:
+        if self.accounts[account]["kind"] == "subject":
+            raise No(115)
+        return "members.key_rotated/1", {"account": account, **self._rotate(account, suite, key, old_until_ms)}
+
+    def _subjects_rotate_key(self, subject: bytes, suite: int, key: bytes, old_until_ms: int) -> Said:
+        if self.accounts[subject]["kind"] != "subject":
+            raise No(301)
+        return "subjects.key_rotated/1", {"subject": subject, **self._rotate(subject, suite, key, old_until_ms)}
+
+    def _members_replace_key(self, proposer: bytes, member: bytes, suite: int, key: bytes) -> Said:
+        self._must_be_active(proposer)
+        if member not in self.members:
+            raise No(102)
+        if self.key(suite, key) in self.accounts[member]["keys"]:
+            raise No(37)
+        return self._keys_counted(member, [0, suite, key, self.key(suite, key), [proposer]])
+
+    def _members_retire_key(self, proposer: bytes, member: bytes, key: bytes) -> Said:
+        self._must_be_active(proposer)
+        if member not in self.members:
+            raise No(102)
+        if self.accounts[member]["keys"].get(key, 0) <= self.now:
+            raise No(116)
+        return self._keys_counted(member, [1, *self.publics[key], key, [proposer]])
+
+    def _members_vote_key(self, voter: bytes, proposer: bytes, member: bytes, motion: int, key: bytes) -> Said:
+        self._must_be_active(voter)
+        row = self.key_motions.get((member, proposer))
+        if row is None or [row[0], row[3]] != [motion, key]:
+            raise No(103)
+        if voter not in row[4]:
+            return self._keys_counted(member, [*row[:4], [*row[4], voter]])
+        if not self._carried(row[4]):
+            raise No(105)
+        return self._keys_counted(member, row)
+
+    def _standing(self, voters: list[bytes]) -> int:
+        return len([one for one in voters if self.active(one)])
+
+    def _keys_counted(self, member: bytes, row: list[Any]) -> Said:
+        motion, _, _, key, voters = row
+        keys = self.accounts[member]["keys"]
+        if motion == 1:
+            if keys.get(key, 0) <= self.now:
+                raise No(116)
+            if NEVER not in [ends for one, ends in keys.items() if one != key]:
+                raise No(117)
+        votes = self._standing(voters)
+        carried = votes * 3 > self._how_many() * 2
+        self.key_motions[member, voters[0]] = row
+        if carried:
+            del self.key_motions[member, voters[0]]
+            if motion == 0:
+                self._enrol(member, key)
+                self._end_keys(member, [one for one in keys if one != key])
+            else:
+                self._end_keys(member, [key])
+        return "members.key_moved/1", {"member": member, "proposer": voters[0], "motion": motion, "key": key,
+                                       "votes": votes, "carried": carried}
 
     def _members_invite(self, proposer: bytes, member: bytes, kind: int, suite: int, key: bytes, card: bytes) -> Said:
         self._must_be_active(proposer)
@@ -158,7 +263,7 @@ class Naive:
             raise No(101)
         if self.invited.get(proposer) == 100:
             raise No(114)
-        self._open(member, "member", member, True)
+        self._open(member, "member", member, self.key(suite, key))
         self.invited[proposer] = self.invited.get(proposer, 0) + 1
         self.accounts[member]["suspended"] = True
         self.members[member] = [kind, "invited", self.now, card]
@@ -191,7 +296,7 @@ class Naive:
         return self._counted(member, motion, voters)
 
     def _carried(self, voters: list[bytes]) -> bool:
-        votes = len([one for one in voters if self.active(one)])
+        votes = self._standing(voters)
         return votes / self._how_many() > 2 / 3 and votes * 3 != self._how_many() * 2
 
     def _counted(self, member: bytes, motion: int, voters: list[bytes]) -> Said:
@@ -211,13 +316,13 @@ class Naive:
         self._must_be_active(member)
         if role == 7:
             raise No(111)
-        self._open(account, "staff", member, True)
+        self._open(account, "staff", member, self.key(suite, key))
         self.staff[account] = [member, role, True, card]
         return "members.enrolled/1", {"member": member, "account": account, "role": role, "custody": custody}
 
     def _members_enrol_service(self, member: bytes, account: bytes, suite: int, key: bytes) -> Said:
         self._must_be_active(member)
-        self._open(account, "service", member, True)
+        self._open(account, "service", member, self.key(suite, key))
         self.staff[account] = [member, 7, True, ZERO]
         return "members.enrolled/1", {"member": member, "account": account, "role": 7, "custody": 1}
 
@@ -227,7 +332,7 @@ class Naive:
         if self.staff[account][0] != member:
             raise No(108)
         self.staff[account][2] = False
-        self.accounts[account]["retired"] = True
+        self._end_keys(account, list(self.accounts[account]["keys"]))
         return "members.ended/1", {"member": member, "account": account}
 
     def _service(self, account: bytes) -> bytes:
@@ -248,7 +353,7 @@ class Naive:
         holder = self._service(service)
         if subject in self.subjects:
             raise No(300)
-        self._open(subject, "subject", holder, False)
+        self._open(subject, "subject", holder)
         self.subjects[subject] = [holder, self.now, 0]
         return "subjects.registered/1", {"subject": subject, "holder": holder}
 
@@ -260,7 +365,7 @@ class Naive:
         if row[2]:
             raise No(303)
         row[2] = self.now
-        self.accounts[subject]["key"] = True
+        self._enrol(subject, self.key(suite, key))
         return "subjects.claimed/1", {"subject": subject, "holder": holder}
 
     def _records_batch(self, service: bytes, owner: bytes, number: int, root: bytes, count: int) -> Said:
@@ -416,6 +521,7 @@ class Naive:
             "members/members": {one: [row[0], status[row[1]], *row[2:]] for one, row in self.members.items()},
             "members/staff": dict(self.staff),
             "members/motions": {one + bytes([motion]): [voters] for (one, motion), voters in self.motions.items()},
+            "members/key_motions": {one + two: row for (one, two), row in self.key_motions.items()},
             "members/invited": {one: [count] for one, count in self.invited.items()},
             "members/tally": {b"": [self._how_many(), len(admitted)]},
             "subjects/subjects": dict(self.subjects),
@@ -432,10 +538,13 @@ class Naive:
 
 
 def signers(said: list[Said]) -> list[bytes]:
-    found: list[bytes] = []
-    for tag, fields in said:
-        found += [fields[name] for name in SIGNERS[tag] if fields[name] not in found]
-    return found
+    found = dict.fromkeys(fields[name] for tag, fields in said for name in SIGNERS[tag])
+    return [*found, *apart(said)]
+
+
+def apart(said: list[Said]) -> list[bytes]:
+    """Who signs once more, with a key that a message brings."""
+    return [fields[APART[tag]] for tag, fields in said if tag in APART]
 
 
 def running(entries: list[Said]) -> bytes:

@@ -11,6 +11,7 @@ from models.naive import Naive
 from models.shadow import Shadow
 from models.words import plain, spoken
 from worlds import NO_SUITES, World, content, named
+from xinglin.base import codec
 from xinglin.base.crypto import SignatureSuite
 from xinglin.kernel.executor import KERNEL
 from xinglin.kernel.module import Message
@@ -35,8 +36,9 @@ class Pair:
         """With a folder there is a ledger on disk too, which answers questions."""
         founders = MEMBERS[:3]
         self.world = World(founders=founders, suites=suites)
-        self.naive = Naive([named(one) for one in founders], self.world.time_ms, {named(one): content(one)
-                                                                                  for one in founders})
+        self.naive = Naive({named(one): (int(key.suite), key.public) for one in founders
+                            for key in [self.world.key(one)]}, self.world.time_ms,
+                           {named(one): content(one) for one in founders})
         for name in (*MEMBERS, *SERVICES, *STAFF, *SUBJECTS):
             self.world.key(name)
         self.codes: dict[int, int] = {}
@@ -50,27 +52,42 @@ class Pair:
         kept = []
         for messages, words in zip(transactions, said, strict=True):
             raw = world.transaction(*messages, expires_at_ms=world.time_ms + after_ms + 60_000)
+            keys = signing_keys(raw)
             try:
                 world.includable(raw, world.time_ms + after_ms)
             except NotIncludable as error:
                 assert error.code in (2, 7, 11), error
-                assert error.code == 2 or not self.naive.exists(words), (error, words)
+                assert error.code == 2 or not self.naive.exists(words, keys, world.time_ms + after_ms), (error, words)
                 continue
-            assert self.naive.exists(words), words
+            assert self.naive.exists(words, keys, world.time_ms + after_ms), words
             raws.append(raw)
-            kept.append(words)
+            kept.append((words, keys))
         results = world.results(world.block(*raws, after_ms=after_ms))
         timers = [result for result in results if result.outcome.tx is None]
         passed = self.naive.pass_time(world.time_ms)
         assert [spoken(event) for result in timers for event in result.events] == passed
         heard = [[event] for event in passed]
-        for result, words in zip(results[len(timers):], kept, strict=True):
-            code, events = self.naive.execute(words)
+        for result, (words, keys) in zip(results[len(timers):], kept, strict=True):
+            code, events = self.naive.execute(words, keys)
             heard.append(events)
             assert (result.code, [spoken(event) for event in result.events]) == (code, events), words
             self.codes[code] = self.codes.get(code, 0) + 1
         if self.shadow:
             self.shadow.block(world.time_ms, [world.reader.read(raw) for raw in raws], heard)
+        self._take_keys()
+
+    def _take_keys(self) -> None:
+        """Everybody signs with the oldest key that still may: so old ones are used until they end, and ended ones
+        now and then, since a block's time is not known when this is asked.
+        """
+        for account, row in self.naive.accounts.items():
+            for one, ends in row["keys"].items():
+                public = self.naive.publics[one][1]
+                if ends > self.world.time_ms and public in self.world.brought:
+                    self.world.keys[account] = self.world.brought[public]
+                    break
+                if ends > self.world.time_ms:
+                    break
 
     def compare(self) -> None:
         """Rows, queries, invariants and the due index."""
@@ -140,6 +157,24 @@ class Pair:
             case "end":
                 ended = choose((*STAFF, *SERVICES))
                 return say.end_staff(choose((member, ended[0])), ended)
+            case "rotate":
+                account = choose((*STAFF, *STAFF, *SERVICES, *MEMBERS, "mei"))
+                return say.rotate(account, f"{account}.{choose(range(40))}", self.old_until(choose))
+            case "rotate subject":
+                account = choose((*SUBJECTS, *SUBJECTS, *SUBJECTS, "A.doctor"))
+                return say.rotate_subject(account, f"{account}.{choose(range(40))}", self.old_until(choose))
+            case "replace":
+                what = choose(MEMBERS)
+                return say.replace_key(member, what, f"{what}.{choose(range(40))}")
+            case "retire":
+                what = choose(MEMBERS)
+                keys = [*self.naive.accounts.get(named(what), {"keys": {named(what) * 2: 0}})["keys"]]
+                return members.RetireKey(proposer=named(member), member=named(what), key=choose(keys))
+            case "vote key":
+                about, row = choose([*self.naive.key_motions.items()] or [
+                    ((named(member), named("A")), [0, 0, b"", bytes(32), []])])
+                return members.VoteKey(voter=named(member), member=about[0], proposer=about[1],
+                                       motion=members.KeyMotion(row[0]), key=row[3])
             case "register":
                 return say.register(choose((*SERVICES, *SERVICES, "A.doctor")), subject)
             case "claim":
@@ -156,6 +191,10 @@ class Pair:
                 return say.anchor(choose(SERVICES), choose((1, 2, 3)), choose(("one", "two")))
             case _:
                 return self.answer(choose)
+
+    def old_until(self, choose: Choose) -> int:
+        return choose((0, 0, self.world.time_ms + 61_000, self.world.time_ms + 7_200_000,
+                       self.world.time_ms + 32 * 86_400_000))
 
     def answer(self, choose: Choose) -> access.Answer:
         subject, number = choose([*self.naive.requests] * 4 + [(named(choose(SUBJECTS)), 1)])
@@ -176,9 +215,10 @@ class Pair:
         return structs.replace(said, subject=subject, grant_id=given["grant_id"])
 
 
+KEYS = ("rotate", "rotate", "rotate subject", "replace", "retire", *("vote key",) * 4)
 KINDS = ("invite", "propose", *("vote",) * 4, "staff", "staff", "service", "register", "register", "claim", "claim",
          *("grant",) * 5, "revoke", "batch", "batch", *("request",) * 6, *("answer",) * 7, "anchor")
-RARELY = ("end", "propose", *KINDS, *KINDS, *KINDS)
+RARELY = ("end", "propose", *KEYS, *KINDS, *KINDS, *KINDS, *KINDS)
 
 
 def furnish(pair: Pair) -> None:
@@ -199,3 +239,9 @@ def play(pair: Pair, seed: int, blocks: int, per_block: int) -> Iterator[int]:
     for number in range(blocks):
         pair.block([pair.transaction(choose) for _ in range(per_block)], choose(STEPS_MS))
         yield number
+
+
+def signing_keys(raw: bytes) -> list[bytes]:
+    """The ids of the keys by which it is signed, in place."""
+    body = codec.decoder(list).decode(codec.decoder(list).decode(raw)[0])
+    return [key for _, key in body[3]]

@@ -21,8 +21,9 @@ from xinglin.modules import access
 # By which ids somebody finds an event, as docs/modules says.
 ABOUT = {
     "members.moved/1": ("member",), "members.enrolled/1": ("member", "account"),
-    "members.ended/1": ("member", "account"),
+    "members.ended/1": ("member", "account"), "members.key_moved/1": ("member",), "members.key_rotated/1": ("account",),
     "subjects.registered/1": ("subject", "holder"), "subjects.claimed/1": ("subject",),
+    "subjects.key_rotated/1": ("subject",),
     "consent.granted/1": ("subject",), "consent.revoked/1": ("subject",), "consent.expired/1": ("subject",),
     "records.committed/1": ("owner",), "access.requested/1": ("subject", "reader"),
     "access.answered/1": ("subject", "reader"), "access.breached/1": ("subject", "reader", "holder"),

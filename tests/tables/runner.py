@@ -12,7 +12,8 @@
     ? live mei B g1 -> ...     what holder and node are told when they ask
 
 `who` signs, one for each field that signs: A.service,mei; `mei!thief` signs for mei with thief's key. Fields come
-in the order of FORMS, or by name. +24h counts from the block's time, #x is a commitment called x, - is none.
+in the order of FORMS, or by name; a key that a message brings apart signs behind all of them. key:x is the id of x's
+key. +24h counts from the block's time, #x is a commitment called x, - is none.
 `{...}` before the arrow spoils the transaction. XL-0202 is an executed refusal: it has a leaf, and nothing else has
 changed. `never XL-0004`: it was no transaction, and nothing at all has changed.
 """
@@ -45,6 +46,11 @@ FORMS = {
     "members.enrol_staff/1": ("role", "custody", "suite", "key", "card"),
     "members.enrol_service/1": ("suite", "key"),
     "members.end_staff/1": ("account",),
+    "members.rotate_key/1": ("key", "old_until_ms", "suite"),
+    "members.replace_key/1": ("member", "key", "suite"),
+    "members.retire_key/1": ("member", "key"),
+    "members.vote_key/1": ("motion", "proposer", "member", "key"),
+    "subjects.rotate_key/1": ("key", "old_until_ms", "suite"),
     "subjects.register/1": ("subject",),
     "subjects.claim/1": ("suite", "key"),
     "consent.grant/1": ("grantee", "grant_id", "until_h", "body"),
@@ -60,7 +66,7 @@ FORMS = {
 DEFAULTS = {
     "kind": "pharmacy", "suite": "ed25519", "card": "#card", "role": "physician", "custody": "own", "count": "1",
     "root": "#root", "body": "#body", "key_hash": "#key", "grant_id": "-", "epoch": "0", "expires_at_ms": "0",
-    "parts_root": "-", "inputs": "#inputs", "opening": "#opening",
+    "old_until_ms": "0", "parts_root": "-", "inputs": "#inputs", "opening": "#opening",
 }
 
 
@@ -218,7 +224,10 @@ class Told:
         if spec.introduces:
             account = words[spec.introduces.account]
             brought = key_of(words.setdefault("key", account), words.get("suite", DEFAULTS["suite"]))
-            self.world.keys.setdefault(named(account), brought)
+            if spec.introduces.apart:
+                self.world.brought[brought.public] = brought
+            else:
+                self.world.keys.setdefault(named(account), brought)
         words = DEFAULTS | words
         return kind(**{field.name: self.value(field.type, words[field.name], words["suite"])
                        for field in fields_of(kind)})
@@ -230,6 +239,8 @@ class Told:
                 return cls[word.upper()]
             case types.BytesType(min_length=16):
                 return named(word)
+            case types.BytesType(min_length=32, max_length=32) if word.startswith("key:"):
+                return self.world.key_id(word.removeprefix("key:"))
             case types.BytesType(min_length=32, max_length=32):
                 return content(word.removeprefix("#"))
             case types.BytesType():

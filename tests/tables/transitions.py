@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worlds import World, key_named, named
+from xinglin.kernel.accounts import ACCOUNTS
 from xinglin.kernel.module import Message
 from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import access, consent, members, records, subjects
-from xinglin.modules.members import Motion, Role
+from xinglin.modules.members import KeyMotion, Motion, Role
 
 Say = Callable[[World, str], Message]
 HERE = Path(__file__).resolve().parent
@@ -228,6 +229,56 @@ STAFF = Machine("A.new, of A", {
 }, staff_state)
 
 
+def key_state(made: World, account: str) -> str:
+    ends = [key.ends_ms for key in made.row(ACCOUNTS, named(account)).keys]
+    return f"keys {ends.count(0)}" + "".join([" and one that ends" for end in ends if end > made.time_ms])
+
+
+KEY = Machine("the key of A.doctor; whoever else sends it signs in its name", {
+    "keys 1": steps(),
+    "keys 1 and one that ends": steps(lambda w: w.rotate("A.doctor", "second", w.time_ms + 60_000)),
+}, {
+    "members.rotate_key at once": lambda w, who: w.rotate("A.doctor", "third"),
+    "members.rotate_key later": lambda w, who: w.rotate("A.doctor", "third", w.time_ms + 60_000),
+    "subjects.rotate_key": lambda w, who: w.rotate_subject("A.doctor", "third"),
+}, lambda made: key_state(made, "A.doctor"), owner="A.doctor")
+
+SUBJECT_KEY = Machine("the key of mei; whoever else sends it signs in her name", {
+    "keys 1": steps(),
+    "keys 1 and one that ends": steps(lambda w: w.rotate_subject("mei", "second", w.time_ms + 60_000)),
+}, {
+    "subjects.rotate_key at once": lambda w, who: w.rotate_subject("mei", "third"),
+    "subjects.rotate_key later": lambda w, who: w.rotate_subject("mei", "third", w.time_ms + 60_000),
+    "members.rotate_key": lambda w, who: w.rotate("mei", "third"),
+}, lambda made: key_state(made, "mei"), owner="mei")
+
+
+def moved_state(made: World) -> str:
+    motions = {who: made.row(members.KEY_MOTIONS, named("C"), named(who)) for who in ("A", "B")}
+    said = [f", {who} {row.motion.name.lower()} {len(row.voters)}" for who, row in motions.items() if row]
+    return key_state(made, "C") + "".join(said)
+
+
+def overlap(made: World) -> Message:
+    return made.rotate("C", "C.second", made.time_ms + 86_400_000)
+
+
+KEY_MOTION = Machine("the keys of C, about which three members vote", {
+    "keys 1": steps(),
+    "keys 1, A replace 1": steps(lambda w: w.replace_key("A", "C", "C.other")),
+    "keys 1, A replace 2": steps(lambda w: w.replace_key("A", "C", "C.other"), lambda w: w.vote_key(
+        "C", "A", "C", KeyMotion.REPLACE, "C.other")),
+    "keys 1 and one that ends": steps(overlap),
+    "keys 1 and one that ends, A retire 2": steps(overlap, lambda w: w.retire_key("A", "C", "C"), lambda w: w.vote_key(
+        "C", "A", "C", KeyMotion.RETIRE, "C")),
+}, {
+    "members.replace_key": lambda w, who: w.replace_key(who, "C", "C.other"),
+    "members.retire_key": lambda w, who: w.retire_key(who, "C", "C"),
+    "members.vote_key replace": lambda w, who: w.vote_key(who, "A", "C", KeyMotion.REPLACE, "C.other"),
+    "members.vote_key retire": lambda w, who: w.vote_key(who, "A", "C", KeyMotion.RETIRE, "C"),
+}, moved_state)
+
+
 def batch_state(made: World) -> str:
     return f"batches {len([number for number in range(1, 4) if made.row(records.BATCHES, named('mei'), number)])}"
 
@@ -255,7 +306,7 @@ ANCHOR = Machine("the anchors of A's and of B's read log", {
     "access.anchor 6": lambda w, who: w.anchor(who, 6),
 }, anchor_state)
 
-MACHINES = (MEMBER, STAFF, SUBJECT, GRANT, BATCH, READER, REQUEST, ANCHOR)
+MACHINES = (MEMBER, STAFF, KEY, KEY_MOTION, SUBJECT, SUBJECT_KEY, GRANT, BATCH, READER, REQUEST, ANCHOR)
 
 if __name__ == "__main__":
     sys.stdout.write(as_text(MACHINES))

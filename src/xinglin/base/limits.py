@@ -12,6 +12,8 @@ TAG_CHARS_MAX = 48
 
 # -- accounts and quotas
 KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they replaced
+KEY_OVERLAP_MS_MAX = 31 * 24 * 3_600_000   # a replaced key signs on until every machine has the new one
+KEY_KEPT_MS = TX_LONG_WINDOW_MS   # a key that ended longer ago makes nothing includable, and may give up its place
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
 MEMBERS_MAX = 1_000               # of one network: a motion and a second's payers each fit a row; more is many networks
 PAYERS_PER_BLOCK_MAX = MEMBERS_MAX
@@ -70,12 +72,12 @@ ANCHOR_MS = 60_000                # the read log is anchored at least this often
 
 # What the rules of a ledger use, so that the hash of its module set names it (docs/spec/genesis.md).
 OF_THE_RULES = (
-    "TX_BYTES_MAX", "MESSAGES_PER_TX_MAX", "SIGNERS_PER_TX_MAX", "SIGNATURE_BYTES_MAX", "KEY_BYTES_MAX", "TX_WINDOW_MS",
-    "TX_LONG_WINDOW_MS", "TAG_CHARS_MAX", "KEYS_PER_ACCOUNT_MAX", "LANE_PER_SUBJECT_DAY_MAX", "MEMBERS_MAX",
-    "PAYERS_PER_BLOCK_MAX", "INVITED_PER_MEMBER_MAX", "TIMERS_PER_BLOCK_MAX", "EVENT_BYTES_MAX", "ROW_BYTES_MAX",
-    "NAME_CHARS_MAX", "FOUNDERS_MAX", "CHECKPOINT_KEYS_MAX", "PAGE_PARTS_MAX", "GRANTS_PER_ROW_MAX", "GRANT_HOURS_MAX",
-    "RECORDS_PER_BATCH_MAX", "REQUESTS_PER_DAY_MAX", "DENIED_PER_DAY_MAX", "REQUESTS_OPEN_MAX", "REQUEST_UNITS",
-    "PERMIT_MS_MAX",
+    "TX_BYTES_MAX", "MESSAGES_PER_TX_MAX", "SIGNERS_PER_TX_MAX", "SIGNATURE_BYTES_MAX", "KEY_BYTES_MAX",
+    "TX_WINDOW_MS", "TX_LONG_WINDOW_MS", "TAG_CHARS_MAX", "KEYS_PER_ACCOUNT_MAX", "KEY_OVERLAP_MS_MAX", "KEY_KEPT_MS",
+    "LANE_PER_SUBJECT_DAY_MAX", "MEMBERS_MAX", "PAYERS_PER_BLOCK_MAX", "INVITED_PER_MEMBER_MAX",
+    "TIMERS_PER_BLOCK_MAX", "EVENT_BYTES_MAX", "ROW_BYTES_MAX", "NAME_CHARS_MAX", "FOUNDERS_MAX",
+    "CHECKPOINT_KEYS_MAX", "PAGE_PARTS_MAX", "GRANTS_PER_ROW_MAX", "GRANT_HOURS_MAX", "RECORDS_PER_BATCH_MAX",
+    "REQUESTS_PER_DAY_MAX", "DENIED_PER_DAY_MAX", "REQUESTS_OPEN_MAX", "REQUEST_UNITS", "PERMIT_MS_MAX",
 )
 
 # -- holder and vault

@@ -26,6 +26,8 @@ class CliCode(Code):
     NOTHING_TO_TAKE_BACK = 9019
     FILE_NOT_PERMITTED = 9020
     NOT_AN_ID = 9021
+    KEY_NOT_FOUND = 9046
+    WHOSE_KEY = 9047
 
 
 class Usage(NotUnderstood):

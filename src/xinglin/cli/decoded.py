@@ -20,6 +20,11 @@ SENTENCES: dict[type[Event], Said] = {
                         "a motion about member {member} ({motion}): {votes} votes, carried: {carried}"),
     members.Enrolled: Said("成员 {member} 登记了账户 {account}（{role}，密钥保管：{custody}）",
                            "member {member} enrolled account {account} ({role}, key custody: {custody})"),
+    members.KeyMoved: Said("{proposer} 关于成员 {member} 密钥的动议（{motion} {key}）：{votes} 票，通过：{carried}",
+                           "{proposer}'s motion about a key of member {member} ({motion} {key}): {votes} votes, "
+                           "carried: {carried}"),
+    members.KeyRotated: Said("账户 {account} 以密钥 {new} 接替 {old}，旧密钥用至 {old_until}",
+                             "account {account} signs with key {new} in the place of {old}, which ends {old_until}"),
     members.Ended: Said("成员 {member} 终止了账户 {account}", "member {member} ended account {account}"),
     consent.Granted: Said("主体 {subject} 授权给 {grantee}（授权 {grant_id}，有效期至 {until}）",
                           "subject {subject} permits {grantee}, consent {grant_id}, until {until}"),
@@ -30,6 +35,8 @@ SENTENCES: dict[type[Event], Said] = {
     subjects.Registered: Said("{holder} 登记了主体 {subject}", "{holder} registered subject {subject}"),
     subjects.Claimed: Said("主体 {subject}（持有方 {holder}）由持有方共同签名的一把密钥认领",
                            "subject {subject} at {holder} was claimed by a key that its holder co-signed"),
+    subjects.KeyRotated: Said("主体 {subject} 以密钥 {new} 接替 {old}，旧密钥用至 {old_until}",
+                              "subject {subject} has key {new} in the place of {old}, which ends {old_until}"),
     records.Committed: Said("{owner} 的第 {number} 批：{count} 份病历记录，根 {root}",
                             "batch {number} of {owner}: {count} records, root {root}"),
     access.Requested: Said("第 {number} 条：{grantee} 的 {reader} 请求查看主体 {subject} 的病历{because}",
@@ -54,7 +61,8 @@ def sentence(event: Event, lang: Lang, named: Named) -> str:
     values = {name: _shown(value, lang, named) for name, value in fields(event).items()}
     until_h = getattr(event, "until_h", 0)
     because = _because(event.denied, lang) if isinstance(event, access.Requested) else ""
-    return said.in_(lang).format(**values, until=Time(until_h * MS_PER_HOUR).iso(), because=because)
+    return said.in_(lang).format(**values, until=Time(until_h * MS_PER_HOUR).iso(), because=because,
+                                 old_until=Time(getattr(event, "old_until_ms", 0)).iso())
 
 
 def _shown(value: Any, lang: Lang, named: Named) -> str:

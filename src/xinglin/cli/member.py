@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from xinglin import home_keys
 from xinglin.base.check import NotFound
 from xinglin.base.ids import MemberId
 from xinglin.cli import choices, names, show
 from xinglin.cli.call import Call
+from xinglin.cli.codes import CliCode
 from xinglin.cli.options import By
 from xinglin.cli.show import Column, Time
 from xinglin.client.client import Sent
@@ -18,6 +20,7 @@ from xinglin.modules import members
 app = typer.Typer(no_args_is_help=True)
 
 Member = Annotated[str, Argument(metavar="MEMBER")]
+KeyArgument = Annotated[str, Argument(metavar="KEY")]
 
 
 MEMBERS = (Column("slug", "名称", "name"), Column("title", "机构", "organisation"), Column("kind", "类别", "kind"),
@@ -25,7 +28,9 @@ MEMBERS = (Column("slug", "名称", "name"), Column("title", "机构", "organisa
            Column("staff", "工作人员", "staff"), Column("member", "标识", "id"))
 STAFF = (Column("slug", "名称", "name"), Column("person", "姓名", "person"), Column("role", "角色", "role"),
          Column("active", "在册", "active"), Column("account", "标识", "id"))
-MOTIONS = (Column("title", "机构", "organisation"), Column("motion", "动议", "motion"),
+KEYS = (Column("key", "密钥", "key"), Column("suite", "套件", "suite"), Column("custody", "保管", "custody"),
+        Column("ends", "停用于", "ends"))
+MOTIONS = (Column("title", "机构", "organisation"), Column("motion", "动议", "motion"), Column("key", "密钥", "key"),
            Column("votes", "赞成", "votes"), Column("needed", "需要", "needed"), Column("voters", "已投票", "voted"),
            Column("member", "标识", "id"))
 
@@ -154,10 +159,63 @@ def motions(ctx: typer.Context) -> None:
     with call.opened() as home:
         directory = names.Directory(home, call.lang)
         (((), tally),) = home.node.rows(members.TALLY)
-        found = home.node.rows(members.MOTIONS)
-        standing = home.node.read(lambda ctx: [members.standing(ctx, row) for _, row in found])
+        found = [(at[0], members.Motion(at[1]), b"", row) for at, row in home.node.rows(members.MOTIONS)]
+        about_keys = [(at[0], row.motion, row.id, row) for at, row in home.node.rows(members.KEY_MOTIONS)]
+        every = [*found, *about_keys]
+        standing = home.node.read(lambda ctx: [members.standing(ctx, row) for *_, row in every])
         show.rows(call, MOTIONS, [
-            {"title": directory.member(member), "motion": members.Motion(motion), "votes": votes,
+            {"title": directory.member(member), "motion": motion, "key": key, "votes": votes,
              "needed": 2 * tally.active // 3 + 1, "voters": [directory.member(one) for one in row.voters],
              "member": member}
-            for ((member, motion), row), votes in zip(found, standing, strict=True)])
+            for (member, motion, key, row), votes in zip(every, standing, strict=True)])
+
+
+# -- keys
+
+@app.command("keys")
+def keys(ctx: typer.Context, member: Member) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        show.rows(call, KEYS, [{"key": key.id, "suite": key.suite, "custody": key.custody,
+                                "ends": Time(key.ends_ms) if key.ends_ms else None}
+                               for key in home_keys.live_keys(home, _named(home, member))])
+
+
+@app.command("replace-key")
+def replace_key(ctx: typer.Context, member: Member, by: By) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        proposer = home.organisation(by)
+        _told_key(call, home, home_keys.propose_replacement(home, proposer, home.organisation(member)))
+
+
+@app.command("retire-key")
+def retire_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        proposer, found = home.organisation(by), _named(home, member)
+        wanted = names.the_one(key, [one.id for one in home_keys.live_keys(home, found)], CliCode.KEY_NOT_FOUND)
+        _told_key(call, home, home_keys.propose_retirement(home, proposer, found, wanted))
+
+
+@app.command("vote-key")
+def vote_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By) -> None:
+    call = Call.of(ctx)
+    with call.opened() as home:
+        voter, found = home.organisation(by), _named(home, member)
+        open_now = {row.id: (at[1], row) for at, row in home.node.rows(members.KEY_MOTIONS, found)}
+        wanted = names.the_one(key, open_now, CliCode.KEY_NOT_FOUND)
+        _told_key(call, home, home_keys.vote(home, voter, found, *open_now[wanted]))
+
+
+def _told_key(call: Call, home: Home, sent: Sent) -> None:
+    event = sent.events[0]
+    if not isinstance(event, members.KeyMoved):
+        return
+    title, key = names.Directory(home, call.lang).member(event.member), event.key.hex()[:8]
+    if event.carried:
+        call.say(f"已通过：{title} 的密钥 {key}。", f"Carried: key {key} of {title}.")
+    else:
+        call.say(f"动议进行中：{title} 的密钥 {key}，{event.votes} 票。其他成员以 xinglin member vote-key 表决。",
+                 f"The motion is open: key {key} of {title}, {event.votes} votes. Others vote with "
+                 "xinglin member vote-key.")

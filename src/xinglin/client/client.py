@@ -61,9 +61,9 @@ class _Verifying:
             self._network = open_network(manifest, self.pinned)
         return self._network
 
-    def _sign(self, network: Network, expires_at_ms: int, messages: Sequence[Message],
-              keys: Keys) -> tuple[bytes, TxId]:
-        return sign(network.id, network.hashes, self.modules, messages, keys, expires_at_ms)
+    def _sign(self, network: Network, expires_at_ms: int, messages: Sequence[Message], keys: Keys,
+              apart: Sequence[SigningKey]) -> tuple[bytes, TxId]:
+        return sign(network.id, network.hashes, self.modules, messages, keys, expires_at_ms, apart)
 
     def sent(self, tx_id: TxId, file: bytes) -> Sent:
         """What the receipt file of this very transaction says.
@@ -117,13 +117,14 @@ class Client(_Verifying):
     def now_ms(self) -> int:
         return self._transport.now_ms()
 
-    def send(self, messages: Sequence[Message], keys: Keys, *, expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
-        """Sign, order, verify the receipt.
+    def send(self, messages: Sequence[Message], keys: Keys, *, apart: Sequence[SigningKey] = (),
+             expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
+        """Sign, order, verify the receipt. `apart`: the keys that messages bring to accounts which have others.
 
         Errors  NotIncludable, Busy; NotVerified; Failed with the refusing module's code, whose `facts` hold the
                 refusal's own receipt.
         """
-        raw, tx_id = self._sign(self.network, self.now_ms() + expires_in_ms, messages, keys)
+        raw, tx_id = self._sign(self.network, self.now_ms() + expires_in_ms, messages, keys, apart)
         return self.sent(tx_id, self._transport.order(raw))
 
     def receipt(self, tx_id: TxId) -> VerifiedReceipt:
@@ -150,9 +151,10 @@ class AsyncClient(_Verifying):
     async def network(self) -> Network:
         return self._open(await self._transport.manifest())
 
-    async def send(self, messages: Sequence[Message], keys: Keys, *, expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
+    async def send(self, messages: Sequence[Message], keys: Keys, *, apart: Sequence[SigningKey] = (),
+                   expires_in_ms: int = EXPIRES_IN_MS) -> Sent:
         network = await self.network()
-        raw, tx_id = self._sign(network, await self._transport.now_ms() + expires_in_ms, messages, keys)
+        raw, tx_id = self._sign(network, await self._transport.now_ms() + expires_in_ms, messages, keys, apart)
         return self.sent(tx_id, await self._transport.order(raw))
 
     async def receipt(self, tx_id: TxId) -> VerifiedReceipt:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xinglin.base import codec
 from xinglin.base.check import Busy, Failed, NotAuthorised, NotFound, NotUnderstood, NotVerified
 from xinglin.base.crypto import HashSuite, SignatureSuite, SigningKey, key_hash
-from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId
+from xinglin.base.ids import NO_ID, AccountId, Commitment, GrantId, MemberId, SubjectId, short
 from xinglin.base.units import MS_PER_HOUR, Millis
 from xinglin.client.client import Client, Sent
 from xinglin.client.codes import ClientCode
@@ -28,7 +28,7 @@ from xinglin.client.records import known as known_batches
 from xinglin.client.signing import EXPIRES_IN_MS
 from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
-from xinglin.kernel.accounts import ACCOUNTS, AccountRow, find_key
+from xinglin.kernel.accounts import ACCOUNTS, NO_END, AccountRow, find_key
 from xinglin.kernel.module import Event, Message
 from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, tx_id
@@ -92,7 +92,8 @@ class Patient:
         key = self.key(subject)
         row = self._client.prove(ACCOUNTS, (subject,))[0].row
         wanted = key_hash(self._client.network.hashes, key.suite, key.public)
-        known = isinstance(row, AccountRow) and find_key(row, wanted) is not None
+        found = find_key(row, wanted) if isinstance(row, AccountRow) else None
+        known = found is not None and found.ends_ms == NO_END    # a key that was replaced is another wallet's to use
         if known:
             self._keep(holder, subject, label)
         return known
@@ -104,6 +105,27 @@ class Patient:
             return False
         self.wallet.add_subject(WalletSubject(network=network, subject=subject, holder=holder, label=label))
         return True
+
+    def rotate(self, subject: SubjectId, to: Wallet, old_until_ms: int = 0) -> Sent:
+        """Give a subject into the hands of another wallet, of another seed: a new key, in the place of this one's.
+
+        The new wallet knows the subject, and what opens its grants, before the change is ordered; this one forgets
+        the subject after it. Whoever has a copy of this wallet can do nothing more in her name from then on, and she
+        nothing less. Errors  NotFound SUBJECT_NOT_IN_WALLET; what a wallet may say; Failed on a refusal.
+        """
+        network, new = self._client.network, to.signing_key(self._client.network.id, subject)
+        known = next((one for one in self.wallet.subjects if (one.network, one.subject) == (network.id, subject)), None)
+        if known is None:
+            raise NotFound(ClientCode.SUBJECT_NOT_IN_WALLET, short(subject))
+        if all((one.network, one.subject) != (network.id, subject) for one in to.subjects):
+            to.add_subject(known)
+        for made in self.wallet.grants:
+            if (made.network, made.subject) == (network.id, subject):
+                to.put_grant(made)
+        message = subjects.RotateKey(subject=subject, suite=new.suite, key=new.public, old_until_ms=old_until_ms)
+        sent = self._client.send([message], {subject: self.key(subject)}, apart=[new], expires_in_ms=_expires_in_ms())
+        self.wallet.drop_subject(network.id, subject)
+        return sent
 
     def grant(self, door: Door, subject: SubjectId, grantee: MemberId, *, scope: Sequence[ScopeItem],
               purposes: Sequence[str], hours: int, labels: Sequence[str], wording: str, language: str,

@@ -104,11 +104,12 @@ def in_words(holder: Holder, subject: SubjectId, body: Hash) -> Kept | None:
 
 
 def _member_of(holder: Holder, reader: AccountId) -> MemberId | None:
-    """The active member whose staff the reader is."""
+    """The active member whose staff the reader is; a system may not ask, so nothing is kept for it either."""
     try:
-        return holder.node.read(lambda ctx: members.staff_of(ctx, reader)).member
+        row = holder.node.read(lambda ctx: members.staff_of(ctx, reader))
     except Refused:
         return None
+    return None if row.role is members.Role.SERVICE else row.member
 
 
 def _waiting(holder: Holder, member: MemberId, subject: SubjectId, height: int) -> tuple[list[Waiting], list[Waiting]]:

@@ -21,7 +21,7 @@ from xinglin.engine.embedded import Committed
 from xinglin.holder.challenges import Challenges
 from xinglin.holder.codes import HolderCode
 from xinglin.holder.recent import Recent
-from xinglin.kernel.accounts import ACCOUNTS
+from xinglin.kernel.accounts import ACCOUNTS, has_ended
 from xinglin.kernel.module import Event, Message
 from xinglin.node import Node
 from xinglin.vault import VaultCode
@@ -131,10 +131,10 @@ class Holder:
 
     def has_signed(self, account: AccountId, message: bytes, signature: bytes) -> bool:
         """Whether a live key of the account signed the message: how the door tells who is there."""
-        row = self.node.read(lambda ctx: ctx[ACCOUNTS].get((account,)))
+        row, now_ms = self.node.read(lambda ctx: (ctx[ACCOUNTS].get((account,)), ctx.block_time_ms))
         for key in row.keys if row and not row.suspended else ():
             try:
-                if not key.retired:
+                if not has_ended(key, now_ms):
                     verify(key.suite, key.key, message, signature)
                     return True
             except SignatureInvalid:

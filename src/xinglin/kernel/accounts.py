@@ -1,7 +1,7 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `retire_keys` and `suspend`, during
-execution.
+Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `retire_keys` and `suspend`,
+during execution.
 A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
 
@@ -10,10 +10,11 @@ from typing import Annotated
 
 from msgspec import Meta, structs
 
-from xinglin.base.check import KeyInvalid
+from xinglin.base.check import InvariantBroken, KeyInvalid
 from xinglin.base.crypto import SignatureSuite, check_key, key_hash
 from xinglin.base.ids import AccountId, KeyHash
-from xinglin.base.limits import KEY_BYTES_MAX, KEYS_PER_ACCOUNT_MAX
+from xinglin.base.limits import KEY_BYTES_MAX, KEY_KEPT_MS, KEY_OVERLAP_MS_MAX, KEYS_PER_ACCOUNT_MAX
+from xinglin.base.units import Millis
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Inner, Row, Table, refuse
 from xinglin.kernel.state import Context
@@ -29,12 +30,15 @@ class Custody(IntEnum):
     OWN, SERVER = range(2)
 
 
+NO_END = 0                        # Key.ends_ms
+
+
 class Key(Inner):
     id: KeyHash
     suite: SignatureSuite
     key: Annotated[bytes, Meta(min_length=32, max_length=KEY_BYTES_MAX)]
     custody: Custody
-    retired: bool
+    ends_ms: Millis                # what it signs from then on is refused; NO_END while none is set
 
 
 class AccountRow(Row):
@@ -55,6 +59,10 @@ def find_key(row: AccountRow | None, key_id: KeyHash) -> Key | None:
     return None
 
 
+def has_ended(key: Key, now_ms: Millis) -> bool:
+    return NO_END < key.ends_ms <= now_ms
+
+
 def open_account(ctx: Context, account: AccountId, kind: AccountKind, payer: AccountId) -> None:
     """Open an account without keys, which nobody can sign for yet."""
     if ctx.kernel(ACCOUNTS).get((account,)) is not None:
@@ -71,32 +79,93 @@ def open_with_key(ctx: Context, account: AccountId, kind: AccountKind, payer: Ac
     ctx.kernel(ACCOUNTS).put((account,), AccountRow(kind=kind, payer=payer, suspended=suspended, keys=(first,)))
 
 
-def enrol_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> KeyHash:
-    """Add a key. Refused when it is outside the suite's accept set, known already, or one too many."""
-    row = _existing(ctx, account)
-    added = _accepted(ctx, suite, key, custody)
-    if find_key(row, added.id):
-        refuse(KernelCode.KEY_EXISTS)
-    if len(row.keys) == KEYS_PER_ACCOUNT_MAX:
-        refuse(KernelCode.TOO_MANY_KEYS)
-    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*row.keys, added)))
-    return added.id
-
-
 def _accepted(ctx: Context, suite: SignatureSuite, key: bytes, custody: Custody) -> Key:
     """Refused KEY_NOT_ACCEPTED."""
     try:
         check_key(suite, key)
     except KeyInvalid:
         refuse(KernelCode.KEY_NOT_ACCEPTED)
-    return Key(id=key_hash(ctx.hashes, suite, key), suite=suite, key=key, custody=custody, retired=False)
+    return Key(id=key_hash(ctx.hashes, suite, key), suite=suite, key=key, custody=custody, ends_ms=NO_END)
 
 
-def retire_keys(ctx: Context, account: AccountId) -> None:
-    """Retire every key; what they signed before stays valid, what they sign from now on is refused."""
+def require_new_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> Key:
+    """The key as it may be added. Refused when it is outside the suite's accept set, or the account has or had it."""
     row = _existing(ctx, account)
-    keys = tuple(structs.replace(key, retired=True) for key in row.keys)
+    added = _accepted(ctx, suite, key, custody)
+    if find_key(row, added.id):
+        refuse(KernelCode.KEY_EXISTS)
+    return added
+
+
+def enrol_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> KeyHash:
+    """Add a key. Refused when it is outside the suite's accept set, known already, or one too many.
+
+    In a full row the key that ended longest ago makes room, if that was long enough ago.
+    """
+    added = require_new_key(ctx, account, suite, key, custody)
+    row = _existing(ctx, account)
+    kept = _make_room(row.keys, ctx.block_time_ms)
+    if len(kept) == KEYS_PER_ACCOUNT_MAX:
+        refuse(KernelCode.TOO_MANY_KEYS)
+    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*kept, added)))
+    return added.id
+
+
+def _make_room(keys: tuple[Key, ...], now_ms: Millis) -> tuple[Key, ...]:
+    """A key that ended within the window of a transaction stays: one signed before must find that it ended."""
+    if len(keys) < KEYS_PER_ACCOUNT_MAX:
+        return keys
+    over = [key for key in keys if has_ended(key, now_ms - KEY_KEPT_MS)]
+    gone = min(over, key=lambda key: key.ends_ms) if over else None
+    return tuple([key for key in keys if key is not gone])
+
+
+def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes,
+               old_until_ms: Millis) -> tuple[KeyHash, KeyHash]:
+    """Let `key` take the place of the one that signs here, in the same hands: (old, new).
+
+    The old one signs until `old_until_ms`, or no more. One whose end is set already brings no successor: else
+    whoever has a replaced key could replace its own successor.
+    """
+    signing = next(signer.key for signer in ctx.signers if signer.account == account)
+    old = find_key(_existing(ctx, account), signing)
+    if old is None:
+        raise InvariantBroken("the key that signs first for an account stands there")
+    if old.ends_ms != NO_END:
+        refuse(KernelCode.KEY_IS_ENDING)
+    if old_until_ms > ctx.block_time_ms + KEY_OVERLAP_MS_MAX:
+        refuse(KernelCode.OVERLAP_TOO_LONG)
+    new = enrol_key(ctx, account, suite, key, old.custody)
+    _end(ctx, account, (old.id,), max(old_until_ms, ctx.block_time_ms))
+    return old.id, new
+
+
+def retire_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None,
+                but: KeyHash | None = None) -> None:
+    """End every key, or `only` one, or all `but` one: what they signed before stays valid, what they sign from now
+    on is refused.
+    """
+    row = _existing(ctx, account)
+    ended = tuple([key.id for key in row.keys if only in (None, key.id) and key.id != but])
+    _end(ctx, account, ended, ctx.block_time_ms)
+
+
+def _end(ctx: Context, account: AccountId, ids: tuple[KeyHash, ...], at_ms: Millis) -> None:
+    """An end is only ever set earlier."""
+    row = _existing(ctx, account)
+    keys = tuple([structs.replace(key, ends_ms=at_ms) if key.id in ids and not has_ended(key, at_ms) else key
+                  for key in row.keys])
     ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=keys))
+
+
+def live_key(ctx: Context, account: AccountId, key_id: KeyHash) -> Key | None:
+    key = find_key(ctx.kernel(ACCOUNTS).get((account,)), key_id)
+    return None if key is None or has_ended(key, ctx.block_time_ms) else key
+
+
+def ends_last(ctx: Context, account: AccountId, key_id: KeyHash) -> bool:
+    """Whether no key without an end would be left if this one went."""
+    return all([key.id == key_id or key.ends_ms != NO_END for key in _existing(ctx, account).keys])
 
 
 def suspend(ctx: Context, account: AccountId, suspended: bool) -> None:

@@ -30,6 +30,8 @@ class KernelCode(Code):
     KEY_EXISTS = 37
     TOO_MANY_KEYS = 38
     KEY_NOT_ACCEPTED = 39
+    KEY_IS_ENDING = 40
+    OVERLAP_TOO_LONG = 41
 
     # Receipts and proof files.
     FILE_NOT_UNDERSTOOD = 50

@@ -17,7 +17,7 @@ from xinglin.base.ids import AccountId
 from xinglin.base.limits import EVENT_BYTES_MAX, OF_THE_RULES, ROW_BYTES_MAX, TIMERS_PER_BLOCK_MAX
 from xinglin.base.units import MS_PER_MINUTE, CodeNumber
 from xinglin.kernel import quota, replay
-from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key
+from xinglin.kernel.accounts import ACCOUNTS, AccountRow, Custody, find_key, has_ended
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import Manifest, check_manifest
 from xinglin.kernel.module import Event, Kernel, ModuleSet, Table, refuse
@@ -196,13 +196,13 @@ class _Block:
         self.seen.add(short_id)
         self.ids.setdefault(tx.minute, []).append(short_id)
         ctx = self.ctx
-        ctx.signers = tuple([signer.account for signer in tx.signers])
+        ctx.signers = tx.signers
         failed = NONE_FAILED
         events: list[Event] = []
         code = 0
         try:
             custody = ctx.custody = self._admit(tx)
-            signers = ctx.signers
+            signers = tuple([signer.account for signer in tx.signers])
             for at, (message, spec) in enumerate(zip(tx.messages, tx.specs, strict=True)):
                 failed = at
                 ctx.run_as(spec.module)
@@ -233,11 +233,11 @@ class _Block:
         rows = [self.overlay.get(ACCOUNTS, signer.account) for signer in tx.signers]
         unpaid = self._pay(tx, rows)
         custody = []
-        for signer, row in zip(tx.signers, rows, strict=True):
+        for at, (signer, row) in enumerate(zip(tx.signers, rows, strict=True)):
             key = find_key(row, signer.key)
-            if key is not None and key.retired:
+            if key is not None and has_ended(key, self.ctx.block_time_ms):
                 refuse(KernelCode.KEY_RETIRED)
-            if row is not None and row.suspended:
+            if row is not None and row.suspended and at < len(rows) - tx.apart:   # a new key only shows itself
                 refuse(KernelCode.ACCOUNT_SUSPENDED)
             custody.append(key.custody if key else Custody.OWN)
         if unpaid is not None:

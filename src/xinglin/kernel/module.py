@@ -115,12 +115,15 @@ TimerRule = Callable[["Context", tuple[Any, ...], Any], Event]
 class Introduces:
     """The message fields that bring a new key, which signs the transaction that brings it.
 
-    That signature is the proof of possession, so `account` stands in the message's `signed_by`.
+    That signature is the proof of possession, so `account` stands in the message's `signed_by`: the key is the first
+    of an account that has none. With `apart` the key signs in a place of its own, behind all others, whatever keys
+    the account has; whoever may bring it there is in `signed_by` like anybody.
     """
 
     account: str
     suite: str
     key: str
+    apart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,8 +305,8 @@ def _spec_of(module: Module, message: type[Message], rule: Rule) -> MessageSpec:
     if not fields or any([not _is_id(message, name) for name in fields]):
         raise TypeError(f"{tag}: signed_by must name fields that hold ids")
     introduces = module.introduces.get(message)
-    if introduces and (introduces.account not in fields
-                       or {introduces.suite, introduces.key} - set(message.__struct_fields__)):
+    if introduces and not (_is_id(message, introduces.account) and (introduces.apart or introduces.account in fields)
+                           and {introduces.suite, introduces.key} <= set(message.__struct_fields__)):
         raise TypeError(f"{tag}: introduces must name its fields, and an account that signs")
     return MessageSpec(tag=tag, module=module.name, rule=rule, signed_by=fields, introduces=introduces,
                        unsponsored=message in module.unsponsored, long_window=message in module.long_window,

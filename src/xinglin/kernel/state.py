@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from xinglin.base.check import InvariantBroken
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import Appended
+from xinglin.base.ids import AccountId, KeyHash
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
 from xinglin.kernel.genesis import Parameters
 from xinglin.kernel.module import Row, Table
@@ -114,6 +115,16 @@ class Handle(Generic[R]):
         self._overlay.put(self._table, self._table.encode_key(key), row)
 
 
+class Signs(Protocol):
+    """An account that signs, and the key it does so with."""
+
+    @property
+    def account(self) -> AccountId: ...
+
+    @property
+    def key(self) -> KeyHash: ...
+
+
 class Context:
     """What a rule sees: its block, its transaction, and tables (its own to write, all to read)."""
 
@@ -132,7 +143,7 @@ class Context:
         self.parameters = parameters
         self.height = height
         self.block_time_ms = block_time_ms
-        self.signers: tuple[bytes, ...] = ()
+        self.signers: tuple[Signs, ...] = ()
         self.custody: tuple[int, ...] = ()
 
     @property

@@ -25,7 +25,7 @@ from xinglin.base.limits import (
     TX_WINDOW_MS,
 )
 from xinglin.base.units import MS_PER_MINUTE, Millis
-from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, find_key
+from xinglin.kernel.accounts import ACCOUNTS, AccountKind, AccountRow, find_key, has_ended
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Message, MessageSpec, ModuleSet
 from xinglin.kernel.state import Accounts
@@ -67,6 +67,7 @@ class Tx(NamedTuple):
     specs: tuple[MessageSpec, ...]
     signatures: tuple[bytes, ...]
     unsponsored: bool              # every message is
+    apart: int                     # so many signers, the last, sign with a new key for an account that may have others
 
     @property
     def minute(self) -> int:
@@ -121,14 +122,18 @@ class Reader:
         specs = tuple([self.modules.messages[type(message)] for message in body.messages])
         if tuple([signer.account for signer in body.signers]) != needed_signers(body.messages, specs):
             raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH)
-        if not all([_possessed(self.hashes, message, spec, body.signers)
-                    for message, spec in zip(body.messages, specs, strict=True) if spec.introduces]):
-            raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH, "a new key does not sign for its account")
+        apart = 0
+        if any([spec.introduces for spec in specs]):
+            brought, beside = _brought(self.hashes, body.messages, specs)
+            apart = len(beside)
+            places = body.signers[:len(body.signers) - apart]
+            if any([signer not in places for signer in brought]) or body.signers[len(places):] != beside:
+                raise NotIncludable(KernelCode.SIGNERS_DO_NOT_MATCH, "a new key does not sign for its account")
         if len(outer.signatures) != len(body.signers):
             raise NotIncludable(KernelCode.SIGNATURES_DO_NOT_MATCH)
         return Tx(raw, self.hashes.digest(raw), tx_id(self.hashes, outer.body), outer.body,
                   body.expires_at_ms, body.signers, body.messages, specs, outer.signatures,
-                  all([spec.unsponsored for spec in specs]))
+                  all([spec.unsponsored for spec in specs]), apart)
 
 
 def tx_id(hashes: HashSuite, body: bytes) -> TxId:
@@ -136,20 +141,30 @@ def tx_id(hashes: HashSuite, body: bytes) -> TxId:
 
 
 def needed_signers(messages: tuple[Message, ...], specs: tuple[MessageSpec, ...]) -> tuple[AccountId, ...]:
-    """The accounts that the messages' `signed_by` fields hold, each once, in the order of first need."""
+    """The accounts that the messages' `signed_by` fields hold, each once, in the order of first need; then one more
+    for each message that brings a key apart, in their order.
+    """
     needed: dict[bytes, None] = {}
+    apart: list[bytes] = []
     for message, spec in zip(messages, specs, strict=True):
         for name in spec.signed_by:
             needed[getattr(message, name)] = None
-    return tuple(needed)
+        if spec.introduces and spec.introduces.apart:
+            apart.append(getattr(message, spec.introduces.account))
+    return (*needed, *apart)
 
 
-def _possessed(hashes: HashSuite, message: Message, spec: MessageSpec, signers: tuple[Signer, ...]) -> bool:
-    """Whether the key that `message` introduces is the one that signs for its account."""
-    brings = spec.introduces
-    return brings is None or Signer(
-        account=getattr(message, brings.account),
-        key=key_hash(hashes, getattr(message, brings.suite), getattr(message, brings.key))) in signers
+def _brought(hashes: HashSuite, messages: tuple[Message, ...],
+             specs: tuple[MessageSpec, ...]) -> tuple[tuple[Signer, ...], tuple[Signer, ...]]:
+    """The keys that the messages introduce: among the signers, and apart."""
+    within: list[Signer] = []
+    apart: list[Signer] = []
+    for message, spec in zip(messages, specs, strict=True):
+        if brings := spec.introduces:
+            (apart if brings.apart else within).append(Signer(
+                account=getattr(message, brings.account),
+                key=key_hash(hashes, getattr(message, brings.suite), getattr(message, brings.key))))
+    return tuple(within), tuple(apart)
 
 
 def in_lane(tx: Tx, rows: Sequence[AccountRow | None]) -> bool:
@@ -171,13 +186,14 @@ def prepare(tx: Tx, state: Accounts, now_ms: int) -> list[Check]:
     message = SIGN_DOMAIN + tx.body_bytes
     checks = []
     rows = [state.row(ACCOUNTS, signer.account) for signer in tx.signers]
-    for signer, row, signature in zip(tx.signers, rows, tx.signatures, strict=True):
+    own = len(tx.signers) - tx.apart
+    for at, (signer, row, signature) in enumerate(zip(tx.signers, rows, tx.signatures, strict=True)):
         key = find_key(row, signer.key)
-        if key is not None and key.retired:
+        if key is not None and has_ended(key, now_ms):
             raise NotIncludable(KernelCode.SIGNER_UNKNOWN, "its key is retired")
-        if key is None and (signer is tx.signers[0] or (row is not None and row.keys)):
-            raise NotIncludable(KernelCode.SIGNER_UNKNOWN)      # a key is brought to an account that has none
-        suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes)
+        if key is None and (at == 0 or (at < own and row is not None and row.keys)):
+            raise NotIncludable(KernelCode.SIGNER_UNKNOWN)      # a key is brought to an account that has none, or apart
+        suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes, at >= own)
         checks.append(Check(suite, public, message, signature))
     first = rows[0]
     if first is not None and not in_lane(tx, rows):
@@ -197,11 +213,11 @@ def check_window(tx: Tx, now_ms: int) -> None:
         raise NotIncludable(KernelCode.EXPIRY_TOO_FAR_AHEAD, f"at most {window} ms ahead")
 
 
-def _introduced(tx: Tx, signer: Signer, hashes: HashSuite) -> tuple[SignatureSuite, bytes]:
+def _introduced(tx: Tx, signer: Signer, hashes: HashSuite, apart: bool) -> tuple[SignatureSuite, bytes]:
     """A key that a message of this very transaction brings."""
     for message, spec in zip(tx.messages, tx.specs, strict=True):
         brings = spec.introduces
-        if brings and getattr(message, brings.account) == signer.account:
+        if brings and brings.apart is apart and getattr(message, brings.account) == signer.account:
             suite, key = getattr(message, brings.suite), getattr(message, brings.key)
             if key_hash(hashes, suite, key) == signer.key:
                 return suite, key

@@ -5,10 +5,15 @@ Tables      members/members   (member) -> MemberRow
             members/motions   (member, motion) -> MotionRow, while a vote is open
             members/tally     () -> TallyRow, how many are active, and how many were ever admitted
             members/invited   (proposer) -> InvitedRow, how many of its newcomers are not admitted yet
+            members/key_motions  (member, proposer) -> KeyMotionRow, while a vote about a member's key is open
 Messages    members.invite/1   a member proposes another, which shows that it holds its key
             members.propose/1  a member proposes to suspend or reinstate another
             members.vote/1     a member agrees with an open motion, or has it counted anew
             members.enrol_staff/1, members.enrol_service/1, members.end_staff/1
+            members.rotate_key/1   a member, a person or a system of one puts a new key in the place of its own
+            members.replace_key/1  a member proposes to give another a new key, when it lost its own or was robbed of it
+            members.retire_key/1   a member proposes to end one key of another
+            members.vote_key/1     a member agrees with exactly that
 Invariants  no more are active than were admitted; a motion has no voter twice; open invitations are bounded
             a motion is carried by a message alone, and counted when one comes: who is active then decides
             whatever became of others meanwhile, those who suffice can carry it: one who voted votes again
@@ -22,14 +27,20 @@ from typing import Annotated
 from msgspec import Meta, structs
 
 from xinglin.base.crypto import SignatureSuite
-from xinglin.base.ids import AccountId, Commitment, MemberId
+from xinglin.base.ids import AccountId, Commitment, KeyHash, MemberId
 from xinglin.base.limits import INVITED_PER_MEMBER_MAX, MEMBERS_MAX
 from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
+    ends_last,
+    enrol_key,
+    kind_of,
+    live_key,
     open_with_key,
+    require_new_key,
     retire_keys,
+    rotate_key,
     suspend,
 )
 from xinglin.kernel.genesis import Manifest, MemberKind, PublicKey
@@ -53,6 +64,9 @@ class Refusal(Code):              # members' hundred, 100-199; permanent; order 
     TOO_MANY_MEMBERS = 112
     PASSKEY_IS_FOR_SUBJECTS = 113
     TOO_MANY_INVITATIONS = 114
+    ACCOUNT_NOT_OF_A_MEMBER = 115
+    KEY_NOT_LIVE = 116
+    LAST_KEY_OF_MEMBER = 117
 
 
 class MemberStatus(IntEnum):
@@ -61,6 +75,10 @@ class MemberStatus(IntEnum):
 
 class Motion(IntEnum):
     ADMIT, SUSPEND, REINSTATE = range(3)
+
+
+class KeyMotion(IntEnum):
+    REPLACE, RETIRE = range(2)
 
 
 class Role(IntEnum):
@@ -88,6 +106,15 @@ class MotionRow(Row):
     voters: Annotated[tuple[MemberId, ...], Meta(max_length=MEMBERS_MAX)]
 
 
+class KeyMotionRow(Row):
+    motion: KeyMotion
+    suite: SignatureSuite
+    key: PublicKey                 # the new one, or the one that is to end
+    id: KeyHash
+    # The proposer first.
+    voters: Annotated[tuple[MemberId, ...], Meta(max_length=MEMBERS_MAX)]
+
+
 class TallyRow(Row):
     active: Count
     admitted: Count                # at most MEMBERS_MAX, so the voters of a motion and a second's payers fit their rows
@@ -101,6 +128,7 @@ MEMBERS = Table("members/members", key=(MemberId,), value=MemberRow)
 STAFF = Table("members/staff", key=(AccountId,), value=StaffRow)
 MOTIONS = Table("members/motions", key=(MemberId, Motion), value=MotionRow)
 TALLY = Table("members/tally", key=(), value=TallyRow, empty=TallyRow(active=0, admitted=0))
+KEY_MOTIONS = Table("members/key_motions", key=(MemberId, MemberId), value=KeyMotionRow)
 INVITED = Table("members/invited", key=(MemberId,), value=InvitedRow, empty=InvitedRow(open=0))
 
 
@@ -147,6 +175,34 @@ class EndStaff(Message, tag="members.end_staff/1"):
     account: AccountId
 
 
+class RotateKey(Message, tag="members.rotate_key/1"):
+    account: AccountId             # a member, or staff or a service of one; the key that signs for it is replaced
+    suite: SignatureSuite
+    key: PublicKey
+    old_until_ms: Millis           # the old key signs until then; 0 or past: no more
+
+
+class ReplaceKey(Message, tag="members.replace_key/1"):
+    proposer: MemberId
+    member: MemberId
+    suite: SignatureSuite
+    key: PublicKey
+
+
+class RetireKey(Message, tag="members.retire_key/1"):
+    proposer: MemberId
+    member: MemberId
+    key: KeyHash
+
+
+class VoteKey(Message, tag="members.vote_key/1"):
+    voter: MemberId
+    proposer: MemberId
+    member: MemberId
+    motion: KeyMotion
+    key: KeyHash                   # what is voted on to the bit: the proposer may have another motion by now
+
+
 class Moved(Event, tag="members.moved/1"):
     """A motion was opened or joined; `carried` when it took effect."""
 
@@ -156,6 +212,28 @@ class Moved(Event, tag="members.moved/1"):
     carried: bool
 
     about = ("member",)
+
+
+class KeyMoved(Event, tag="members.key_moved/1"):
+    """A motion about a key was opened or joined; `carried` when it took effect."""
+
+    member: MemberId
+    proposer: MemberId
+    motion: KeyMotion
+    key: KeyHash
+    votes: Count
+    carried: bool
+
+    about = ("member",)
+
+
+class KeyRotated(Event, tag="members.key_rotated/1"):
+    account: AccountId
+    old: KeyHash
+    new: KeyHash
+    old_until_ms: Millis
+
+    about = ("account",)
 
 
 class Enrolled(Event, tag="members.enrolled/1"):
@@ -293,6 +371,76 @@ def end_staff(ctx: Context, msg: EndStaff) -> Event:
     return Ended(member=msg.member, account=msg.account)
 
 
+def rotate(ctx: Context, msg: RotateKey) -> Event:
+    """Put a new key in the place of the one that signs, in the same hands; both sign this."""
+    if kind_of(ctx, msg.account) is AccountKind.SUBJECT:
+        refuse(Refusal.ACCOUNT_NOT_OF_A_MEMBER)
+    _no_passkey(msg.suite)
+
+    old, new = rotate_key(ctx, msg.account, msg.suite, msg.key, msg.old_until_ms)
+    return KeyRotated(account=msg.account, old=old, new=new, old_until_ms=max(msg.old_until_ms, ctx.block_time_ms))
+
+
+def replace_key(ctx: Context, msg: ReplaceKey) -> Event:
+    """Open a motion to end a member's keys and to give it a new one, which shows here that somebody has it."""
+    require_active(ctx, msg.proposer)
+    if not ctx[MEMBERS].has((msg.member,)):
+        refuse(Refusal.MEMBER_NOT_FOUND)
+    _no_passkey(msg.suite)
+    new = require_new_key(ctx, msg.member, msg.suite, msg.key, Custody.OWN)
+
+    return _count_key(ctx, msg.member, KeyMotionRow(
+        motion=KeyMotion.REPLACE, suite=msg.suite, key=msg.key, id=new.id, voters=(msg.proposer,)))
+
+
+def retire_key(ctx: Context, msg: RetireKey) -> Event:
+    """Open a motion to end one key of a member, not its last one: who can sign nothing could not vote any more."""
+    require_active(ctx, msg.proposer)
+    if not ctx[MEMBERS].has((msg.member,)):
+        refuse(Refusal.MEMBER_NOT_FOUND)
+    key = live_key(ctx, msg.member, msg.key)
+    if key is None:
+        refuse(Refusal.KEY_NOT_LIVE)
+
+    return _count_key(ctx, msg.member, KeyMotionRow(
+        motion=KeyMotion.RETIRE, suite=key.suite, key=key.key, id=key.id, voters=(msg.proposer,)))
+
+
+def vote_key(ctx: Context, msg: VoteKey) -> Event:
+    """Agree with an open motion about a key, as its proposer has it now; again once that carries it, as in `vote`."""
+    require_active(ctx, msg.voter)
+    row = ctx[KEY_MOTIONS].get((msg.member, msg.proposer))
+    if row is None or (row.motion, row.id) != (msg.motion, msg.key):
+        refuse(Refusal.MOTION_NOT_FOUND)
+    again = msg.voter in row.voters
+    if again and not _suffice(ctx, standing(ctx, row)):
+        refuse(Refusal.ALREADY_VOTED)
+
+    return _count_key(ctx, msg.member, row if again else structs.replace(row, voters=(*row.voters, msg.voter)))
+
+
+def _count_key(ctx: Context, member: MemberId, row: KeyMotionRow) -> Event:
+    """As `_count`. A proposer has one motion about a member's key: a newer one takes the older one's place."""
+    if row.motion is KeyMotion.RETIRE:
+        if live_key(ctx, member, row.id) is None:     # rotated since, perhaps
+            refuse(Refusal.KEY_NOT_LIVE)
+        if ends_last(ctx, member, row.id):
+            refuse(Refusal.LAST_KEY_OF_MEMBER)
+    votes = standing(ctx, row)
+    carried = _suffice(ctx, votes)
+    proposer = row.voters[0]
+    if not carried:
+        ctx[KEY_MOTIONS].put((member, proposer), row)
+    elif row.motion is KeyMotion.REPLACE:
+        enrol_key(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
+        retire_keys(ctx, member, but=row.id)
+        ctx[KEY_MOTIONS].delete((member, proposer))
+    else:
+        retire_keys(ctx, member, only=row.id)
+        ctx[KEY_MOTIONS].delete((member, proposer))
+    return KeyMoved(member=member, proposer=proposer, motion=row.motion, key=row.id, votes=votes, carried=carried)
+
+
 # -- reads, for modules above and for the holder
 
 def is_active(ctx: Context, member: MemberId) -> bool:
@@ -305,7 +453,7 @@ def require_active(ctx: Context, member: MemberId, otherwise: Code = Refusal.MEM
         refuse(otherwise)
 
 
-def standing(ctx: Context, motion: MotionRow) -> int:
+def standing(ctx: Context, motion: MotionRow | KeyMotionRow) -> int:
     """How many votes of a motion count now: those of active members."""
     return len([one for one in motion.voters if is_active(ctx, one)])
 
@@ -365,6 +513,10 @@ def no_voter_twice(row: MotionRow) -> bool:
     return len(set(row.voters)) == len(row.voters)
 
 
+def of_a_proposer_and_no_voter_twice(row: KeyMotionRow) -> bool:
+    return 0 < len(set(row.voters)) == len(row.voters)
+
+
 def active_were_admitted(row: TallyRow) -> bool:
     return 0 < row.active <= row.admitted <= MEMBERS_MAX
 
@@ -377,15 +529,20 @@ MODULE = Module(
     name="members",
     version=1,
     codes=Refusal,
-    tables=(MEMBERS, STAFF, MOTIONS, TALLY, INVITED),
+    tables=(MEMBERS, STAFF, MOTIONS, TALLY, INVITED, KEY_MOTIONS),
     rules={Invite: invite, Propose: propose, Vote: vote, EnrolStaff: enrol_staff,
-           EnrolService: enrol_service, EndStaff: end_staff},
+           EnrolService: enrol_service, EndStaff: end_staff, RotateKey: rotate, ReplaceKey: replace_key,
+           RetireKey: retire_key, VoteKey: vote_key},
     signed_by={Invite: ("proposer", "member"), Propose: "proposer", Vote: "voter",
-               EnrolStaff: ("member", "account"), EnrolService: ("member", "account"), EndStaff: "member"},
-    events=(Moved, Enrolled, Ended),
+               EnrolStaff: ("member", "account"), EnrolService: ("member", "account"), EndStaff: "member",
+               RotateKey: "account", ReplaceKey: "proposer", RetireKey: "proposer", VoteKey: "voter"},
+    events=(Moved, Enrolled, Ended, KeyMoved, KeyRotated),
     introduces={Invite: Introduces(account="member", suite="suite", key="key"),
                 EnrolStaff: Introduces(account="account", suite="suite", key="key"),
-                EnrolService: Introduces(account="account", suite="suite", key="key")},
-    invariants={MOTIONS: (no_voter_twice,), TALLY: (active_were_admitted,), INVITED: (invitations_are_bounded,)},
+                EnrolService: Introduces(account="account", suite="suite", key="key"),
+                RotateKey: Introduces(account="account", suite="suite", key="key", apart=True),
+                ReplaceKey: Introduces(account="member", suite="suite", key="key", apart=True)},
+    invariants={MOTIONS: (no_voter_twice,), TALLY: (active_were_admitted,), INVITED: (invitations_are_bounded,),
+                KEY_MOTIONS: (of_a_proposer_and_no_voter_twice,)},
     found=found,
 )

@@ -3,15 +3,23 @@
 Tables      subjects/subjects  (subject) -> SubjectRow
 Messages    subjects.register/1  the holder opens the subject's account, without a key
             subjects.claim/1     the patient's key and the holder's co-signature take it into her hands
+            subjects.rotate_key/1  the patient puts a new key in the place of hers; needs no sponsor
 Invariants  a claimed subject was not claimed before it was registered
 Reads       members (whose service signs?)
 Source      design.md 5; safety.md P25: the one-time code never touches the ledger
 """
 
 from xinglin.base.crypto import SignatureSuite
-from xinglin.base.ids import AccountId, MemberId, SubjectId
+from xinglin.base.ids import AccountId, KeyHash, MemberId, SubjectId
 from xinglin.base.units import Millis
-from xinglin.kernel.accounts import AccountKind, Custody, enrol_key, kind_of, open_account
+from xinglin.kernel.accounts import (
+    AccountKind,
+    Custody,
+    enrol_key,
+    kind_of,
+    open_account,
+    rotate_key,
+)
 from xinglin.kernel.genesis import PublicKey
 from xinglin.kernel.module import Code, Event, Introduces, Message, Module, Row, Table, refuse
 from xinglin.kernel.state import Context
@@ -52,6 +60,13 @@ class Claim(Message, tag="subjects.claim/1"):
     key: PublicKey
 
 
+class RotateKey(Message, tag="subjects.rotate_key/1"):
+    subject: SubjectId
+    suite: SignatureSuite
+    key: PublicKey                 # of another seed: whoever has the old wallet has all that comes from its seed
+    old_until_ms: Millis           # the old key signs until then; 0 or past: no more
+
+
 class Registered(Event, tag="subjects.registered/1"):
     subject: SubjectId
     holder: MemberId
@@ -62,6 +77,15 @@ class Registered(Event, tag="subjects.registered/1"):
 class Claimed(Event, tag="subjects.claimed/1"):
     subject: SubjectId
     holder: MemberId
+
+    about = ("subject",)
+
+
+class KeyRotated(Event, tag="subjects.key_rotated/1"):
+    subject: SubjectId
+    old: KeyHash
+    new: KeyHash
+    old_until_ms: Millis
 
     about = ("subject",)
 
@@ -95,6 +119,16 @@ def claim(ctx: Context, msg: Claim) -> Event:
     return Claimed(subject=msg.subject, holder=holder)
 
 
+def rotate(ctx: Context, msg: RotateKey) -> Event:
+    """Put a new key in the place of the one that signs; both sign this, and nobody else has a say."""
+    require_subject(ctx, msg.subject)
+    if msg.suite not in WALLET_SUITES:
+        refuse(Refusal.SUITE_NOT_FOR_WALLETS)
+
+    old, new = rotate_key(ctx, msg.subject, msg.suite, msg.key, msg.old_until_ms)
+    return KeyRotated(subject=msg.subject, old=old, new=new, old_until_ms=max(msg.old_until_ms, ctx.block_time_ms))
+
+
 def require_subject(ctx: Context, account: AccountId) -> None:
     """Of an account that signs: it is a patient's, not an organisation's or one of its staff."""
     if kind_of(ctx, account) is not AccountKind.SUBJECT:
@@ -118,9 +152,11 @@ MODULE = Module(
     version=1,
     codes=Refusal,
     tables=(SUBJECTS,),
-    rules={Register: register, Claim: claim},
-    signed_by={Register: "service", Claim: ("service", "subject")},
-    events=(Registered, Claimed),
-    introduces={Claim: Introduces(account="subject", suite="suite", key="key")},
+    rules={Register: register, Claim: claim, RotateKey: rotate},
+    signed_by={Register: "service", Claim: ("service", "subject"), RotateKey: "subject"},
+    events=(Registered, Claimed, KeyRotated),
+    introduces={Claim: Introduces(account="subject", suite="suite", key="key"),
+                RotateKey: Introduces(account="subject", suite="suite", key="key", apart=True)},
+    unsponsored=(RotateKey,),
     invariants={SUBJECTS: (not_claimed_before_registered,)},
 )
