@@ -215,7 +215,7 @@ def test_a_planted_hole_at_the_door_is_found(
     where, what, found = planted
     for name in where:
         monkeypatch.setattr(name, what)
-    monkeypatch.setattr("xinglin.engine.embedded.INLINE_CHECKS_MAX", 10**6)     # none in the helper process
+    monkeypatch.setattr(one.node.engine, "_inline_checks_max", 10**6)     # none in the helper process
     with pytest.raises(AssertionError, match=found):
         forgeries(one, Span(0, 1_000))
 
