@@ -34,7 +34,7 @@ class Row(NamedTuple):
 ROWS = {
     "KILL": Row(240, 10_000, 60),          # SIGKILLs of a node
     "KILL-VAULT": Row(60, 2_000, 60),      # and of a holder's data room
-    "POWER": Row(2_000, 250_000, 1_000),   # images that a power cut may leave of a node's run
+    "POWER": Row(4_000, 250_000, 1_000),   # images that a power cut may leave of a node's run
     "POWER-VAULT": Row(1_000, 50_000, 1_000), # and of a data room's
     "IOERR": Row(12, 240, 12),             # operations, each with every call of it failing in its turn
     "ROT": Row(2_000, 100_000, 500),       # spoilt ledgers
