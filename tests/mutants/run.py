@@ -58,7 +58,7 @@ TARGETS = {
     "accounts": Target("kernel/accounts.py", RULES),
     "receipt": Target("kernel/receipt.py", PROOFS),
     "verify": Target("client/verify.py", PROOFS),
-    "note": Target("base/note.py", PROOFS),
+    "note": Target("base/note.py", ["tests/base/test_note.py", *PROOFS]),
 }
 
 

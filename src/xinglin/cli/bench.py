@@ -39,6 +39,14 @@ SIZES = (
     Column("consent_change_signed_bytes", "授权变更含签名", "consent change, signed"),
     Column("access_signed_bytes", "请求加答复含签名", "access, signed"),
 )
+CHECKING = (
+    Column("transactions", "交易数", "transactions"), Column("fsck_s", "通读核对（秒）", "fsck, s"),
+    Column("replay_s", "重新执行（秒）", "fsck --replay, s"), Column("receipts", "回执数", "receipts"),
+    Column("receipts_made_s", "生成回执（秒）", "receipts made, s"),
+    Column("receipts_verified_s", "离线验证回执（秒）", "receipts verified offline, s"),
+    Column("signature_checks_per_s_one_core", "单核每秒验证签名数", "signature checks a second on one core"),
+)
+CHECKED = 20_000                   # transactions, when everything is measured
 CLIENTS = (64, 512, 1)             # of the embedded engine, when everything is measured
 
 
@@ -47,8 +55,8 @@ def everything(ctx: typer.Context) -> None:
     """All of it, one after the other, when no part is named."""
     if ctx.invoked_subcommand is not None:
         return
+    from xinglin.bench import checking, imports, release, sizes
     from xinglin.bench import embedded as engine  # a heavy room that no other command needs
-    from xinglin.bench import imports, release, sizes
     call = Call.of(ctx)
     figures: dict[str, Any] = {}
     for clients in CLIENTS:
@@ -56,7 +64,7 @@ def everything(ctx: typer.Context) -> None:
             found = figures[f"embedded_{clients}"] = engine.run(clients, 8.0, 20_000, Path(own) / "bench")
         _told(call, FIGURES, {"clients": clients} | found)
     for name, columns, measured in (("release", RELEASE, release.run(200)), ("import", IMPORT, imports.run()),
-                                    ("sizes", SIZES, sizes.run())):
+                                    ("sizes", SIZES, sizes.run()), ("checking", CHECKING, checking.run(CHECKED))):
         figures[name] = measured
         _told(call, columns, measured)
     if call.output is Output.JSON:
@@ -84,6 +92,13 @@ def import_(ctx: typer.Context) -> None:
 def sizes(ctx: typer.Context) -> None:
     from xinglin.bench import sizes as bench
     show.one(Call.of(ctx), SIZES, bench.run())
+
+
+@app.command("checking")
+def checking(ctx: typer.Context,
+             transactions: Annotated[int, Option("--transactions", min=1, max=10_000_000)] = CHECKED) -> None:
+    from xinglin.bench import checking as bench
+    show.one(Call.of(ctx), CHECKING, bench.run(transactions))
 
 
 @app.command("embedded")
