@@ -151,11 +151,9 @@ def work(world: World, counts: Counter[str], said: list[Message]) -> tuple[Count
     return counts, cost(tx.specs, len(raw))
 
 
-def bounds(units: int, votes: int) -> dict[str, int]:
-    """A vote is apart: it looks up whoever voted before, at most two thirds of MEMBERS_MAX, and rewrites their row."""
-    voters = 2 * len(VOTERS) * votes
-    return {"reads": READS * (units + 4) + voters, "writes": WRITES * (units + 4), "digests": DIGESTS * (units + 4),
-            "bytes": BYTES * (units + 4) + 32 * voters, "signatures": SIGNERS_PER_TX_MAX}
+def bounds(units: int) -> dict[str, int]:
+    return {"reads": READS * (units + 4), "writes": WRITES * (units + 4), "digests": DIGESTS * (units + 4),
+            "bytes": BYTES * (units + 4), "signatures": SIGNERS_PER_TX_MAX}
 
 
 def search(full: tuple[World, Counter[str]], weigh: Callable[[Counter[str], int], float],
@@ -167,8 +165,7 @@ def search(full: tuple[World, Counter[str]], weigh: Callable[[Counter[str], int]
             messages.append(one)
     done, units = work(world, counts, messages)
     target(weigh(done, units))
-    votes = sum(isinstance(one, members.Vote) for one in messages)
-    for name, most in bounds(units, votes).items():
+    for name, most in bounds(units).items():
         assert done[name] <= most, (name, done, units, [type(one).__name__ for one in messages])
 
 
@@ -208,8 +205,7 @@ def test_a_transaction_full_of_one_message_stays_within_its_units(full: tuple[Wo
     many = SIGNERS_PER_TX_MAX - 1 if what in ("staff", "invite") else MESSAGES_PER_TX_MAX     # each brings a signer
     said = [message(world, what, 0, number) for number in range(many)]
     done, units = work(world, counts, said)
-    votes = many if what == "vote" else 0
-    assert all(done[name] <= most for name, most in bounds(units, votes).items()), (done, units)
+    assert all(done[name] <= most for name, most in bounds(units).items()), (done, units)
     assert len(world.transaction(*said)) <= TX_BYTES_MAX
 
 
@@ -224,7 +220,7 @@ def test_a_rule_that_reads_too_much_for_its_units_is_caught(
     monkeypatch.setattr(members, "service_of", lambda ctx, account: [
         members.is_active(ctx, named(name)) for name in VOTERS] and named("A"))
     done, units = work(world, counts, [world.anchor("A.service", 1)])
-    assert done["reads"] > bounds(units, 0)["reads"]
+    assert done["reads"] > bounds(units)["reads"]
 
 
 def test_no_block_that_is_made_here_costs_more_units_than_a_block_may(tmp_path: Path) -> None:

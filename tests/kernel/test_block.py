@@ -13,7 +13,12 @@ from xinglin.base import codec
 from xinglin.base.check import InvariantBroken
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.history import leaf_hash, tree_root
-from xinglin.base.limits import EVENT_BYTES_MAX, MESSAGES_PER_TX_MAX, TIMERS_PER_BLOCK_MAX
+from xinglin.base.limits import (
+    EVENT_BYTES_MAX,
+    MESSAGES_PER_TX_MAX,
+    TIMERS_PER_BLOCK_MAX,
+    VOTE_UNITS,
+)
 from xinglin.kernel import executor, quota, replay
 from xinglin.kernel.accounts import ACCOUNTS, Custody
 from xinglin.kernel.codes import KernelCode
@@ -294,7 +299,8 @@ def test_refusals_of_modules_and_of_the_kernel_are_paid_for() -> None:
     results = world.results(world.block(*raws))
     assert [result.code for result in results] == [
         0, subjects.Refusal.SUBJECT_NOT_FOUND, KernelCode.ACCOUNT_SUSPENDED, KernelCode.PAYER_SUSPENDED]
-    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {named("B"): 33, named("C"): 2 + 2 + 33}
+    assert {used.payer: used.units for used in world.row(quota.QUOTA).used} == {
+        named("B"): 33, named("C"): VOTE_UNITS + 1 + 2 + 33}
 
 
 def test_who_is_invited_and_not_admitted_takes_no_place_among_the_payers() -> None:

@@ -59,6 +59,9 @@ GRANT_HOURS_MAX = 24 * 366 * 10   # ten years: nobody remembers an older one
 # -- records
 RECORDS_PER_BATCH_MAX = 100_000
 
+# -- members
+VOTE_UNITS = 64                   # what a vote costs: it looks up, twice, up to 200 who voted before
+
 # -- access
 REQUESTS_PER_DAY_MAX = 1_000      # about one subject by one organisation: one in 90 s, day and night
 DENIED_PER_DAY_MAX = 32           # of these without a consent: a mistake and its repeats, not a flood of her list
@@ -77,7 +80,7 @@ OF_THE_RULES = (
     "LANE_PER_SUBJECT_DAY_MAX", "MEMBERS_MAX", "PAYERS_PER_BLOCK_MAX", "INVITED_PER_MEMBER_MAX",
     "TIMERS_PER_BLOCK_MAX", "EVENT_BYTES_MAX", "ROW_BYTES_MAX", "NAME_CHARS_MAX", "FOUNDERS_MAX",
     "CHECKPOINT_KEYS_MAX", "PAGE_PARTS_MAX", "GRANTS_PER_ROW_MAX", "GRANT_HOURS_MAX", "RECORDS_PER_BATCH_MAX",
-    "REQUESTS_PER_DAY_MAX", "DENIED_PER_DAY_MAX", "REQUESTS_OPEN_MAX", "REQUEST_UNITS", "PERMIT_MS_MAX",
+    "VOTE_UNITS", "REQUESTS_PER_DAY_MAX", "DENIED_PER_DAY_MAX", "REQUESTS_OPEN_MAX", "REQUEST_UNITS", "PERMIT_MS_MAX",
 )
 
 # -- holder and vault

@@ -291,7 +291,7 @@ def _line_of(message: type[Message], spec: MessageSpec) -> str:
     brings = spec.introduces
     return " ".join([
         f"message {codec.form(message).layout}", f"signed_by={','.join(spec.signed_by)}", f"units={spec.units}",
-        *([f"introduces={brings.account},{brings.suite},{brings.key}"] if brings else []),
+        *([f"introduces={brings.account},{brings.suite},{brings.key}{',apart' * brings.apart}"] if brings else []),
         *(["unsponsored"] if spec.unsponsored else []), *(["long_window"] if spec.long_window else [])])
 
 

@@ -28,7 +28,7 @@ from msgspec import Meta, structs
 
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.ids import AccountId, Commitment, KeyHash, MemberId
-from xinglin.base.limits import INVITED_PER_MEMBER_MAX, MEMBERS_MAX
+from xinglin.base.limits import INVITED_PER_MEMBER_MAX, MEMBERS_MAX, VOTE_UNITS
 from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
@@ -536,6 +536,7 @@ MODULE = Module(
     signed_by={Invite: ("proposer", "member"), Propose: "proposer", Vote: "voter",
                EnrolStaff: ("member", "account"), EnrolService: ("member", "account"), EndStaff: "member",
                RotateKey: "account", ReplaceKey: "proposer", RetireKey: "proposer", VoteKey: "voter"},
+    units={Vote: VOTE_UNITS, VoteKey: VOTE_UNITS},
     events=(Moved, Enrolled, Ended, KeyMoved, KeyRotated),
     introduces={Invite: Introduces(account="member", suite="suite", key="key"),
                 EnrolStaff: Introduces(account="account", suite="suite", key="key"),
