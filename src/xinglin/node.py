@@ -18,7 +18,12 @@ from xinglin.base.check import BaseCode, Code, Failed, NotFound, NotVerified, in
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
 from xinglin.base.history import consistency_path, inclusion_path
 from xinglin.base.ids import TxId
-from xinglin.base.limits import PUBLISHED_LOOKED_AT_MAX, SCRUB_EVERY_MS
+from xinglin.base.limits import (
+    COSIGNED_LOOKED_AT_MAX,
+    PUBLISHED_LOOKED_AT_MAX,
+    SCRUB_EVERY_MS,
+    TILES_AT_ONCE,
+)
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.policy import Policy, read_policy
 from xinglin.engine import durable, published
@@ -40,8 +45,6 @@ from xinglin.witness.asking import Asked, ask_all
 T = TypeVar("T")
 
 SUCCESSORS = "successors"          # of the manifest's checkpoint keys: a file of log lines, as in a policy
-TILES_AT_ONCE = 64                 # between two blocks: half a megabyte
-SIZES_LOOKED_AT = 100              # of the newest published checkpoints, for what a witness cosigned last
 
 
 class NodeCode(Code):
@@ -412,7 +415,7 @@ def _log_keys(home: Path, manifest: Manifest) -> tuple[NoteKey, ...]:
 def _cosigned_sizes(ledger: Ledger, policy: Policy) -> dict[NoteKey, int]:
     """The size that each witness cosigned last, as far as the newest published checkpoints tell."""
     found: dict[NoteKey, int] = {}
-    for row in published.newest_first(ledger, SIZES_LOOKED_AT):
+    for row in published.newest_first(ledger, COSIGNED_LOOKED_AT_MAX):
         lines = note.signature_lines(row.note)
         for key in policy.witness_keys:
             if (key.name, key.id) in lines:

@@ -14,8 +14,10 @@ from xinglin.base import codec, note
 from xinglin.base.check import BaseCode, Failed, NotFound, NotVerified
 from xinglin.base.crypto import SHA256
 from xinglin.base.history import leaf_hash, node_hash
-from xinglin.base.note import NoteKey, open_checkpoint, read_checkpoint
-from xinglin.base.policy import Policy, read_policy
+from xinglin.base.limits import NOTE_BYTES_MAX
+from xinglin.base.note import KeyUse, NoteKey, open_checkpoint, read_checkpoint
+from xinglin.base.policy import Group, Policy, read_policy
+from xinglin.base.policy import Witness as Named
 from xinglin.client import verify_file
 from xinglin.engine import published
 from xinglin.engine.codes import EngineCode
@@ -103,6 +105,32 @@ def test_at_most_one_checkpoint_a_second_is_published_and_each_ends_a_block(furn
     node.advance(1_000)
     assert node.publish(Policy())[0] == second, "there is nothing new"
     assert node.ask(lambda ledger: list(published.newest_first(ledger))) == [second, first]
+
+
+def test_a_clock_that_was_set_back_does_not_stop_publishing(furnished: Home) -> None:
+    node = furnished.node
+    first, _ = node.publish(Policy())
+    furnished.done(furnished.world.grant("mei", "B", "g1"))
+    earlier = first.at_ms - 3_600_000
+    second = node.ask(lambda ledger: published.publish(ledger, earlier))
+    assert second.height > first.height and second.at_ms == earlier
+
+
+def test_a_note_holds_as_many_cosignatures_as_every_verifier_reads(furnished: Home) -> None:
+    node = furnished.node
+    row, _ = node.publish(Policy())
+    keys = [key_named(f"witness {number}") for number in range(150)]
+    lines = b"".join(note.cosign(row.checkpoint, f"w{number}.example", key, 1) for number, key in enumerate(keys))
+    grown = node.ask(lambda ledger: published.add_cosignatures(ledger, row, lines))
+    assert NOTE_BYTES_MAX - 200 < len(grown.note) <= NOTE_BYTES_MAX
+    named = [NoteKey(f"w{number}.example", KeyUse.WITNESS, key.public) for number, key in enumerate(keys)]
+    cosigned = open_checkpoint(grown.note, named).cosigned_by
+    assert 50 < len(cosigned) < 150
+    policy = Policy(
+        witnesses=tuple([Named(one.name, NoteKey(one.name, KeyUse.WITNESS, one.key), None) for one in cosigned]),
+        groups=(Group("all", 50, tuple([one.name for one in cosigned])),), quorum="all")
+    file = node.cosigned_receipt_at(1, 0, policy)
+    assert len(verify_file(file, node.network, node.modules, policy).signed.cosigned_by) == len(cosigned)
 
 
 def test_cosignatures_are_collected_added_and_kept(furnished: Home, witnesses: Witnesses) -> None:

@@ -111,6 +111,10 @@ REPORT_PROBLEMS_MAX = 1_000
 WORDS_CHARS_MAX = 2_000           # a reason or the sentence of a consent: read in a minute
 BODY_BYTES_MAX = 16 * 1024        # a consent or request body
 PROOF_FILE_BYTES_MAX = 64 * 1024 * 1024
+MANIFEST_BYTES_MAX = 1024 * 1024
+LEAF_BYTES_MAX = 1024
+PATH_STEPS_MAX = 64               # a history of 2^64 leaves
+NOTE_BYTES_MAX = 16 * 1024        # a checkpoint and some hundred signature lines
 COMPLETE_ENTRIES_MAX = PROOF_FILE_BYTES_MAX // 64   # an entry has more bytes: what the file holds is the limit
 DELIVERIES_WAITING_MAX = 256      # of one member's people: handed over, and not on the ledger yet
 DELIVERIES_WAITING_PER_SUBJECT_MAX = 16
@@ -135,6 +139,8 @@ WITNESS_TIMEOUT_MS = 5_000        # a witness that hangs holds up one publicatio
 WITNESS_CONNECTIONS_MAX = 64      # a thread each
 WITNESS_LOGS_MAX = 1_000          # lines of a witness's list of logs
 WITNESS_EVIDENCE_MAX = 100        # files a log: it could make as many as it likes
+TILES_AT_ONCE = 64                # between two blocks: half a megabyte
+COSIGNED_LOOKED_AT_MAX = 100      # newest first, for what a witness cosigned last
 PUBLISHED_LOOKED_AT_MAX = 10_000  # newest first, for one that a policy's witnesses cosigned
 
 # -- client

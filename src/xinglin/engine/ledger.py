@@ -18,7 +18,7 @@ from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import Appended, Frontier, FrontierRow, leaf_hash
 from xinglin.base.ids import Hash
-from xinglin.base.limits import EVENT_BYTES_MAX
+from xinglin.base.limits import EVENT_BYTES_MAX, LEAF_BYTES_MAX, NOTE_BYTES_MAX
 from xinglin.base.units import Height, Index, Millis
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, History
@@ -54,10 +54,10 @@ class BlockRow(Struct, tag="xinglin.block/1"):
     height: Height
     time_ms: Millis
     first: Index                   # of its leaves in the history tree
-    leaves: Annotated[tuple[Annotated[bytes, Meta(max_length=1024)], ...], Meta(max_length=10_000)]
+    leaves: Annotated[tuple[Annotated[bytes, Meta(max_length=LEAF_BYTES_MAX)], ...], Meta(max_length=10_000)]
     events: Annotated[tuple[Annotated[bytes, Meta(max_length=EVENT_BYTES_MAX)], ...], Meta(max_length=10_000)]
-    closing: Annotated[bytes, Meta(max_length=1024)]
-    checkpoint: Annotated[bytes, Meta(max_length=16 * 1024)]
+    closing: Annotated[bytes, Meta(max_length=LEAF_BYTES_MAX)]
+    checkpoint: Annotated[bytes, Meta(max_length=NOTE_BYTES_MAX)]
 
 
 def block_key(height: int) -> bytes:

@@ -14,7 +14,7 @@ from xinglin.base import codec
 from xinglin.base import note as notes
 from xinglin.base.check import NotFound
 from xinglin.base.codec import Struct
-from xinglin.base.limits import PUBLISH_MS
+from xinglin.base.limits import NOTE_BYTES_MAX, PUBLISH_MS
 from xinglin.base.units import Height, Millis
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import Ledger
@@ -25,7 +25,7 @@ FAMILY = b"p"
 class PublishedRow(Struct, tag="engine.published/1"):
     height: Height
     at_ms: Millis                  # by this node's clock
-    note: Annotated[bytes, Meta(max_length=64 * 1024)]
+    note: Annotated[bytes, Meta(max_length=NOTE_BYTES_MAX)]
 
     @property
     def checkpoint(self) -> notes.Checkpoint:
@@ -47,7 +47,7 @@ def publish(ledger: Ledger, now_ms: int) -> PublishedRow:
     Errors  NotFound NOTHING_TO_PUBLISH before the first block.
     """
     last = newest(ledger)
-    if last is not None and (last.height == ledger.height or now_ms - last.at_ms < PUBLISH_MS):
+    if last is not None and (last.height == ledger.height or 0 <= now_ms - last.at_ms < PUBLISH_MS):
         return last
     if ledger.height == 0:
         raise NotFound(EngineCode.NOTHING_TO_PUBLISH)
@@ -57,10 +57,14 @@ def publish(ledger: Ledger, now_ms: int) -> PublishedRow:
 
 
 def add_cosignatures(ledger: Ledger, row: PublishedRow, lines: bytes) -> PublishedRow:
-    """The row with more signature lines; a line by a key that has one there takes its place."""
+    """The row with more signature lines, as many as fit; a line by a key that has one there takes its place."""
     text, _, _ = row.note.partition(b"\n\n")
     signatures = notes.signature_lines(row.note) | notes.signature_lines(text + b"\n\n" + lines)
-    grown = PublishedRow(height=row.height, at_ms=row.at_ms, note=text + b"\n\n" + b"".join(signatures.values()))
+    note = text + b"\n\n"
+    for line in signatures.values():
+        if len(note) + len(line) <= NOTE_BYTES_MAX:
+            note += line
+    grown = PublishedRow(height=row.height, at_ms=row.at_ms, note=note)
     _keep(ledger, grown)
     return grown
 

@@ -15,7 +15,15 @@ from xinglin.base.codec import Struct
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import leaf_hash, verify_inclusion
 from xinglin.base.ids import Hash, NetworkId
-from xinglin.base.limits import EVENT_BYTES_MAX, PROOF_FILE_BYTES_MAX, ROW_BYTES_MAX
+from xinglin.base.limits import (
+    EVENT_BYTES_MAX,
+    LEAF_BYTES_MAX,
+    MANIFEST_BYTES_MAX,
+    NOTE_BYTES_MAX,
+    PATH_STEPS_MAX,
+    PROOF_FILE_BYTES_MAX,
+    ROW_BYTES_MAX,
+)
 from xinglin.base.policy import NONE, Policy
 from xinglin.base.units import Index
 from xinglin.kernel.codes import KernelCode
@@ -32,10 +40,10 @@ from xinglin.kernel.outcome import (
     events_hash,
 )
 
-ManifestBytes = Annotated[bytes, Meta(max_length=1024 * 1024)]
-LeafBytes = Annotated[bytes, Meta(max_length=1024)]
-Path = Annotated[tuple[Hash, ...], Meta(max_length=64)]
-NoteBytes = Annotated[bytes, Meta(max_length=16 * 1024)]
+ManifestBytes = Annotated[bytes, Meta(max_length=MANIFEST_BYTES_MAX)]
+LeafBytes = Annotated[bytes, Meta(max_length=LEAF_BYTES_MAX)]
+Path = Annotated[tuple[Hash, ...], Meta(max_length=PATH_STEPS_MAX)]
+NoteBytes = Annotated[bytes, Meta(max_length=NOTE_BYTES_MAX)]
 
 
 class InHistory(Struct):

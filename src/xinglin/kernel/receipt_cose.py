@@ -21,7 +21,13 @@ from xinglin.base.check import Failed, NotVerified, ProofInvalid, SignatureInval
 from xinglin.base.crypto import SHA256, SignatureSuite, verify
 from xinglin.base.history import inclusion_root, leaf_hash
 from xinglin.base.ids import NetworkId
-from xinglin.base.limits import EVENT_BYTES_MAX, PROOF_FILE_BYTES_MAX
+from xinglin.base.limits import (
+    EVENT_BYTES_MAX,
+    LEAF_BYTES_MAX,
+    MANIFEST_BYTES_MAX,
+    PATH_STEPS_MAX,
+    PROOF_FILE_BYTES_MAX,
+)
 from xinglin.base.policy import Policy
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import ModuleSet
@@ -40,10 +46,8 @@ from xinglin.kernel.receipt import (
 ALGORITHM, KEY_ID, CLAIMS, STRUCTURE, PROOFS = 1, 4, 15, 395, 396
 EDDSA, ISSUER, RFC9162_SHA256, INCLUSION = -8, 1, 1, -1
 SIZE, MANIFEST, LEAVES, EVENTS = -65537, -65538, -65539, -65540
-PATH_STEPS_MAX = 64
 
 _START = cbor.head(cbor.Major.TAG, 18) + cbor.head(cbor.Major.ARRAY, 4)
-_LEAF_BYTES_MAX, _MANIFEST_BYTES_MAX = 1024, 1024 * 1024
 
 
 class CoseReceipt(NamedTuple):
@@ -114,14 +118,14 @@ def read(data: bytes) -> CoseReceipt:
 def _read(data: bytes) -> CoseReceipt:
     file = Reader(data)
     file.exactly(_START)
-    protected = file.string(_LEAF_BYTES_MAX)
+    protected = file.string(LEAF_BYTES_MAX)
     file.exactly(cbor.head(cbor.Major.MAP, 4) + cbor.integer(PROOFS) + cbor.head(cbor.Major.MAP, 1)
                  + cbor.integer(INCLUSION) + cbor.head(cbor.Major.ARRAY, 2))
     proofs = [_proof(file.string(PATH_STEPS_MAX * 40)) for _ in range(2)]
     file.exactly(cbor.integer(MANIFEST))
-    manifest = file.string(_MANIFEST_BYTES_MAX)
+    manifest = file.string(MANIFEST_BYTES_MAX)
     file.exactly(cbor.integer(LEAVES) + cbor.head(cbor.Major.ARRAY, 2))
-    leaves = [file.string(_LEAF_BYTES_MAX) for _ in range(2)]
+    leaves = [file.string(LEAF_BYTES_MAX) for _ in range(2)]
     file.exactly(cbor.integer(EVENTS))
     events = file.string(EVENT_BYTES_MAX)
     file.exactly(cbor.NULL)
