@@ -385,6 +385,15 @@ def test_of_two_keys_brought_to_one_account_in_one_block_only_the_first_has_sign
     assert second.envelope.signers == (named("A.service"),)
 
 
+def test_a_key_that_comes_later_in_a_transaction_is_not_replaced_before_it() -> None:
+    """It signs first for its account by the claim that brings it; the rotation found no key, and the node stopped."""
+    world = World().furnished()
+    applied = world.block(world.transaction(
+        world.register("A.service", "s"), world.rotate_subject("wang", "wang2"), world.claim("A.service", "wang")))
+    assert [result.code for result in world.results(applied)] == [KernelCode.KEY_NOT_ENROLLED]
+    world.done(world.claim("A.service", "wang"))
+
+
 def test_a_refusal_names_the_message_that_failed() -> None:
     world = World().furnished()
     result = world.do(world.grant("mei", "B", "g1"), world.grant("mei", "B", "g2"), world.grant("mei", "B", "g1"))

@@ -184,6 +184,8 @@ class Naive:
 
     def _rotate(self, account: bytes, suite: int, key: bytes, old_until_ms: int) -> dict[str, Any]:
         keys, old, new = self.accounts[account]["keys"], self.signing[account], self.key(suite, key)
+        if old not in keys:
+            raise No(42)
         if keys[old] != NEVER:
             raise No(40)
         if old_until_ms > self.now + 31 * DAY:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, structs
 
-from xinglin.base.check import InvariantBroken, KeyInvalid
+from xinglin.base.check import KeyInvalid
 from xinglin.base.crypto import SignatureSuite, check_key, key_hash
 from xinglin.base.ids import AccountId, KeyHash
 from xinglin.base.limits import KEY_BYTES_MAX, KEY_KEPT_MS, KEY_OVERLAP_MS_MAX, KEYS_PER_ACCOUNT_MAX
@@ -129,8 +129,8 @@ def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byt
     """
     signing = next(signer.key for signer in ctx.signers if signer.account == account)
     old = find_key(_existing(ctx, account), signing)
-    if old is None:
-        raise InvariantBroken("the key that signs first for an account stands there")
+    if old is None:                   # a later message of this transaction brings it
+        refuse(KernelCode.KEY_NOT_ENROLLED)
     if old.ends_ms != NO_END:
         refuse(KernelCode.KEY_IS_ENDING)
     if old_until_ms > ctx.block_time_ms + KEY_OVERLAP_MS_MAX:

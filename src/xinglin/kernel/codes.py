@@ -32,6 +32,7 @@ class KernelCode(Code):
     KEY_NOT_ACCEPTED = 39
     KEY_IS_ENDING = 40
     OVERLAP_TOO_LONG = 41
+    KEY_NOT_ENROLLED = 42
 
     # Receipts and proof files.
     FILE_NOT_UNDERSTOOD = 50
