@@ -8,6 +8,7 @@ import pytest
 from authz import matrix
 from authz.matrix import ACTORS, MESSAGES, STATES, Cell
 from authz.oracle import Answer, answer
+from authz.test_doors import doors_page
 from worlds import World
 from xinglin.modules import module_set
 from xinglin.modules.members import Role
@@ -56,7 +57,8 @@ def test_each_message_takes_effect_for_somebody_and_not_for_everybody() -> None:
 
 
 def test_the_page_is_what_the_kernel_does() -> None:
-    assert matrix.PAGE.read_text("utf-8").startswith(matrix.page(list(tried()))), "python -m authz.matrix writes it"
+    made = matrix.page(list(tried())) + "\n" + doors_page()
+    assert matrix.PAGE.read_text("utf-8") == made, "python -m authz.matrix writes it"
 
 
 @pytest.mark.parametrize(("rule", "tag"), [

@@ -67,16 +67,18 @@ def hash_of(*names: str) -> str:
 
 
 def known(name: str) -> dict[int, dict[str, Any]]:
-    """What is known of the mutants of this very source. Who survived is tried again when the tests are others; who was
-    noticed stays so, since tests are only ever added.
-    """
+    """What is known of the mutants of this very source, by these very tests."""
+    tests = hash_of(*TARGETS[name].tests)
+    return {number: line for number, line in known_ever(name).items() if line["tests"] == tests}
+
+
+def known_ever(name: str) -> dict[int, dict[str, Any]]:
+    """What is known of the mutants of this very source, by the tests as they were then; the latest line of each."""
     if not EVIDENCE.exists():
         return {}
-    target = TARGETS[name]
-    source, tests = hash_of(f"src/xinglin/{target.file}"), hash_of(*target.tests)
+    source = hash_of(f"src/xinglin/{TARGETS[name].file}")
     lines = [json.loads(line) for line in EVIDENCE.read_text().splitlines()]
-    return {line["mutant"]: line for line in lines if (line["target"], line["source"]) == (name, source)
-            and (line["result"] != "survived" or line["tests"] == tests)}
+    return {line["mutant"]: line for line in lines if (line["target"], line["source"]) == (name, source)}
 
 
 def noticed(home: Path, target: Target) -> str:
@@ -134,10 +136,9 @@ def _keep(line: dict[str, Any]) -> None:
         print(f"{line['target']}:{line['line']} {line['what']}", flush=True)
 
 
-def figures(name: str) -> tuple[int, int, int]:
+def figures(name: str, found: dict[int, dict[str, Any]]) -> tuple[int, int, int]:
     """(mutants, tried, noticed)."""
     total = len(mutants((WORK / TARGETS[name].file).read_text("utf-8")))
-    found = known(name)
     return total, len(found), len([line for line in found.values() if line["result"] != "survived"])
 
 
@@ -145,15 +146,16 @@ def page() -> str:
     lines = ["# Mutation testing", "",
              "Made by `python -m mutants.run --page` in tests/, from MUT.jsonl. A mutant is one small change of a file "
              "(a comparison, a sign, a constant, a branch, a return, a call left out); its tests are the fast ones "
-             "about the file, not the whole suite. What they do not notice stands below.", "",
+             "about the file, not the whole suite, as they were when it was tried. What they did not notice is below.",
+             "",
              "| file | mutants | tried | noticed | share |", "|---|---|---|---|---|"]
     for name, target in TARGETS.items():
-        total, tried, killed = figures(name)
+        total, tried, killed = figures(name, known_ever(name))
         share = f"{100 * killed / tried:.1f} %" if tried else ""
         lines.append(f"| `{target.file}` | {total} | {tried} | {killed} | {share} |")
     lines += ["", "## Survivors", ""]
     for name, target in TARGETS.items():
-        survivors = [line for line in known(name).values() if line["result"] == "survived"]
+        survivors = [line for line in known_ever(name).values() if line["result"] == "survived"]
         if survivors:
             lines += [f"### {target.file}", "", *[f"- line {line['line']}: {line['what']}" for line in
                                                   sorted(survivors, key=lambda one: one["mutant"])], ""]
