@@ -3,12 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.command import Shell
 from fsck.ledgers import flipped, put
+from xinglin.base.check import Failed
+from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import Store
+from xinglin.holder import answer
 
 MEMBERS = ("east:HOSPITAL:东院:East", "west:PRACTICE:西诊所:West")
 
@@ -93,3 +97,19 @@ def test_a_home_is_backed_up_and_restored_and_told_what_is_still_to_be_brought(s
     assert trusted.code == 0 and "you have not trusted" in trusted.err
     (copy / "home" / "ledger" / "clock").write_text("0")
     assert shell.run("restore", copy, "--home", shell.folder / "third").code == 5
+
+
+def test_a_command_under_which_the_engine_stopped_is_no_success(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a data room cannot do is a note; that the store is damaged is not, though a data room met it."""
+    def busy(holder: Any) -> None:
+        raise Failed(EngineCode.QUEUE_FULL)
+
+    def stopped(holder: Any) -> None:
+        holder.node.engine.failed = Failed(EngineCode.STORE_CORRUPT)
+        raise Failed(EngineCode.ENGINE_STOPPED)
+    monkeypatch.setattr(answer, "answer_open", busy)
+    done = shell.run("member", "list")
+    assert done.code == 0 and "could not do its work" in done.err
+    monkeypatch.setattr(answer, "answer_open", stopped)
+    done = shell.run("member", "list")
+    assert done.code == 1 and "ENGINE_STOPPED" in done.err

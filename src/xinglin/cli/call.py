@@ -129,26 +129,28 @@ class Call:
         """
         with _open(self.home) as home:
             home.node.settle()
-            with self._tolerated():
+            with self._tolerated(home):
                 home.serve_admitted()
             for organisation in home.with_data_room():
-                with self._tolerated():
+                with self._tolerated(home):
                     answer.answer_open(home.holder(organisation))
             try:
                 yield home
             finally:                   # what was read is anchored now: the next command may be a month away
                 for holder in home.in_use():
-                    with self._tolerated():
+                    with self._tolerated(home):
                         read_log.anchor(holder)
 
     @contextmanager
-    def _tolerated(self) -> Iterator[None]:
+    def _tolerated(self, home: Home) -> Iterator[None]:
         """What an organisation of the home cannot do now (suspended, a damaged or full data room) does not stop
-        another's command. A bug of ours does: InvariantBroken goes through.
+        another's command. A bug of ours does: InvariantBroken goes through. So does an engine that has stopped.
         """
         try:
             yield
         except (Failed, OSError) as error:
+            if home.node.engine.failed is not None:
+                raise
             self.warn(f"一个持有方未能完成其工作：{error}", f"a holder could not do its work: {error}")
 
     def wallet_path(self, named: str) -> Path:
