@@ -222,3 +222,22 @@ def test_the_repairs_that_are_commands_repair(shell: Shell) -> None:
     (shell.home / "organisations" / "east" / "mirrors").write_text(str(shell.folder / "second"))
     assert {one["state"] for one in looked(shell).values()} == {"OK"}
     assert (shell.folder / "second" / "keys").exists()
+
+
+def test_a_byte_of_a_record_that_has_changed_is_found_when_records_are_opened(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.ok("net", "init", "city", "--simulated", "--member", "east:HOSPITAL:东院:East")
+    shell.ok("record", "import", "--sample", "--as", "east")
+    done = shell.run("doctor", "--records", "--json")
+    sound = {one["check"]: one for one in done.json}["records east"]
+    assert sound["state"] == "OK" and sound["found"] == "1614, all of them open"
+    segments = shell.home / "organisations" / "east" / "vault" / "segments"
+    largest = max((file for file in segments.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    done = shell.run("doctor", "--records", "--json")
+    found = {one["check"]: one for one in done.json}["records east"]
+    assert done.code == 1 and found["state"] == "FAIL" and found["found"].startswith("1 of 1614 do not open: ")
+    assert "backup" in found["repair"]
+    assert "打不开" in shell.run("doctor", "--records", "--lang", "zh").out

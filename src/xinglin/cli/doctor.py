@@ -6,8 +6,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import typer
+from typer import Option
 
 from xinglin.base.check import Failed
 from xinglin.base.units import MS_PER_SECOND
@@ -26,6 +28,7 @@ from xinglin.vault import VaultCode
 PYTHON = (3, 11)
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 2**30, 2**27     # one import of a large set; the next few blocks
 CLOCK_AHEAD_MS = 10 * MS_PER_SECOND
+DAMAGED_SHOWN = 5                  # ids of records; more of them say no more
 
 FOUND = (Column("state", "状态", "state"), Column("title", "检查", "check"), Column("found", "发现", "found"),
          Column("repair", "修复", "repair"))
@@ -36,12 +39,12 @@ CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "tr
              "clock": "时钟", "pin": "本网络", "cards": "机构资料", "vault": "保险库", "alarm": "警报",
              "acknowledged": "已确认高度",
              "permissions": "文件权限", "keys": "密钥文件", "leftovers": "残留文件", "store": "存储",
-             "snapshot": "树快照", "backup": "备份", "mirror": "密钥库镜像", "reads": "读取锚定"}
+             "snapshot": "树快照", "backup": "备份", "mirror": "密钥库镜像", "reads": "读取锚定", "records": "病历"}
 
 
-def doctor(ctx: typer.Context) -> None:
+def doctor(ctx: typer.Context, records: Annotated[bool, Option("--records")] = False) -> None:
     call = Call.of(ctx)
-    findings = [*_machine(call), *_trust(call), *doctor_files.findings(call), *_home(call)]
+    findings = [*_machine(call), *_trust(call), *doctor_files.findings(call), *_home(call, records)]
     show.rows(call, FOUND, [one._asdict() | {"title": _title(call, one.check)} for one in findings])
     raise typer.Exit(1 if any(one.state == FAIL for one in findings) else 0)
 
@@ -78,7 +81,7 @@ def _trust(call: Call) -> Iterator[Finding]:
         "尚未信任任何网络", "no network is trusted yet"))
 
 
-def _home(call: Call) -> Iterator[Finding]:
+def _home(call: Call, records: bool) -> Iterator[Finding]:
     try:
         home = Home.open(call.home)
     except Failed as error:
@@ -99,7 +102,7 @@ def _home(call: Call) -> Iterator[Finding]:
             return
         for organisation in organisations:
             if (organisation.folder / "vault").is_dir():
-                yield from _vault(call, home, organisation)
+                yield from _vault(call, home, organisation, records)
 
 
 def _clock(call: Call, home: Home, tip_ms: int) -> Finding:
@@ -123,11 +126,13 @@ def _pinned(call: Call, home: Home) -> Iterator[Finding]:
                       f"xinglin net trust {home.network.hex()} --name {home.node.chain}")
 
 
-def _vault(call: Call, home: Home, organisation: Organisation) -> Iterator[Finding]:
+def _vault(call: Call, home: Home, organisation: Organisation, records: bool) -> Iterator[Finding]:
     slug = organisation.slug
     try:
         holder, mirrors = home.holder(organisation), home.mirrors(organisation)
         yield _room(call, holder, slug)
+        if records:
+            yield _records(call, holder, slug)
     except Failed as error:
         yield _failed(call, f"vault {slug}", error, FAIL)
         return
@@ -162,3 +167,18 @@ def _failed(call: Call, check: str, error: Failed, state: str) -> Finding:
     if detail:
         what += call.words(f"（{detail}）", f" ({detail})")
     return Finding(state, check, f"{error.code.shown} {what}", words.fix if words else "")
+
+
+def _records(call: Call, holder: Holder, slug: str) -> Finding:
+    """Each record is read and opened: the one way to know that its ciphertext is still what was written."""
+    total, damaged = 0, []
+    for record, sound in shelf.opened(holder):
+        total += 1
+        if not sound:
+            damaged.append(record.shelved.id)
+    if not damaged:
+        return Finding(OK, f"records {slug}", call.words(f"{total} 份都能打开", f"{total}, all of them open"))
+    return Finding(FAIL, f"records {slug}", call.words(
+        f"{total} 份中有 {len(damaged)} 份打不开：", f"{len(damaged)} of {total} do not open: ") + ", ".join(
+            damaged[:DAMAGED_SHOWN]), call.words(
+                "请从较早的备份取回 vault/segments", "bring vault/segments back from a backup of before"))

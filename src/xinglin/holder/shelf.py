@@ -5,7 +5,7 @@ and nonce. An import writes one segment per owner and one index row, both before
 a row whose batch never came to the ledger is left aside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -191,8 +191,7 @@ def _open(holder: Holder, owner: Id, number: int, root: Hash, key: bytes) -> Bat
 def incomplete(holder: Holder) -> list[Id]:
     """Whose shelf lacks something that the ledger has, the directory's among them; the keystore says what else."""
     found = []
-    for owner in (holder.member, *(key[0] for key, row in holder.node.rows(subjects.SUBJECTS)
-                                   if row.holder == holder.member)):
+    for owner in _owners(holder):
         try:
             batches(holder, owner)
         except NotFound:
@@ -201,6 +200,36 @@ def incomplete(holder: Holder) -> list[Id]:
             if error.code is not VaultCode.KEY_DAMAGED:
                 found.append(owner)
     return found
+
+
+def _owners(holder: Holder) -> tuple[Id, ...]:
+    """The directory's, which is the holder itself, and every subject's."""
+    return (holder.member, *[key[0] for key, row in holder.node.rows(subjects.SUBJECTS) if row.holder == holder.member])
+
+
+def opened(holder: Holder) -> Iterator[tuple[Record, bool]]:
+    """Every record that lies here, older versions too, and whether its parts open and are what the ledger commits to.
+
+    Of whom `incomplete` names, and of whom is erased, nothing.
+    """
+    for owner in _owners(holder):
+        try:
+            found = batches(holder, owner)
+        except Failed:
+            continue
+        for batch in found:
+            for position, shelved in enumerate(batch.records):
+                record = Record(batch, position, shelved)
+                yield record, all(_opens(holder, owner, record, which) for which in (HEAD, REST))
+
+
+def _opens(holder: Holder, owner: Id, record: Record, which: int) -> bool:
+    part = part_of(record.shelved, which)
+    try:
+        content = open_part(holder, owner, record, which)
+    except Failed:
+        return False
+    return commit(holder.node.hashes, "part", part.nonce, content) == part.commitment
 
 
 def sweep(holder: Holder, owner: Id, on_ledger: Sequence[Hash]) -> int:
