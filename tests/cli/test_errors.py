@@ -234,7 +234,7 @@ def test_a_new_wallet_goes_where_its_name_is_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_file_that_exists_is_not_written_over_unasked(tmp_path: Path) -> None:
-    file = tmp_path / "a" / "b"
+    file = tmp_path / "b"
     files.write(file, b"one", over=False)
     with pytest.raises(Usage) as refused:
         files.write(file, b"two", over=False)

@@ -16,9 +16,9 @@ def mode(path: Path) -> int:
 def test_folders_and_files_are_for_this_user_alone(tmp_path: Path) -> None:
     out = tmp_path / "outer" / "inner"
     files.require_room(out, over=False)
-    files.write(out / "deep" / "a.ndjson", b"{}\n", over=False)
-    assert [mode(one) for one in (out.parent, out, out / "deep")] == [0o700] * 3
-    assert mode(out / "deep" / "a.ndjson") == 0o600
+    files.write(out / "a.ndjson", b"{}\n", over=False)
+    assert [mode(one) for one in (out.parent, out)] == [0o700] * 2
+    assert mode(out / "a.ndjson") == 0o600
 
 
 def test_what_is_written_over_is_no_longer_for_others_to_read(tmp_path: Path) -> None:
@@ -46,3 +46,9 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, over: bool) -> None:
 def test_what_is_no_file_may_be_written_to(tmp_path: Path) -> None:
     files.write(Path("/dev/null"), b"{}\n", over=True)
     assert Path("/dev/null").is_char_device()
+
+
+def test_no_folder_is_made_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(Failed) as caught:
+        files.write(tmp_path / "mistyped" / "file", b"", over=False)
+    assert caught.value.code is CliCode.FILE_NOT_WRITTEN and not list(tmp_path.iterdir())

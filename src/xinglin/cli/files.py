@@ -47,13 +47,13 @@ def require_room(folder: Path, *, over: bool) -> None:
 
 
 def write(path: Path, data: bytes, *, over: bool) -> None:
-    """A new file that nobody else may read; over an old one only when that was said, and never through a link.
+    """A new file that nobody else may read, in a folder that is there; over an old one only when that was said, and
+    never through a link.
 
     Errors  Usage FILE_EXISTS; Failed FILE_NOT_WRITTEN.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (0 if over else os.O_EXCL)
     try:
-        disk.make_folder(path.parent)
         with open(os.open(path, flags, 0o600), "wb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):      # an old one may have been for others to read
                 os.fchmod(file.fileno(), 0o600)
