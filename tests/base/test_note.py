@@ -1,10 +1,14 @@
 """Notes, cosignatures, verifier keys: the published examples, and what is not one."""
 
+import base64
+import hashlib
+
 import pytest
 
 from worlds import key_named
 from xinglin.base import note
 from xinglin.base.check import Failed, ProofInvalid
+from xinglin.base.limits import TREE_SIZE_MAX
 from xinglin.base.note import Checkpoint, KeyUse, NoteKey
 
 LOG, WITNESS = key_named("log"), key_named("witness")
@@ -81,3 +85,53 @@ def test_a_cosignature_from_beyond_the_end_of_time_is_refused() -> None:
     with pytest.raises(ProofInvalid):
         note.open_checkpoint(cosigned(2**63), [WITNESS_KEY])
     assert note.open_checkpoint(cosigned(2**63 - 1), [WITNESS_KEY]).cosigned_by
+
+
+def as_note(text: bytes, *lines: bytes) -> bytes:
+    return text + b"\n" + b"".join(line + b"\n" for line in lines)
+
+
+LINE = note.sign(CHECKPOINT, LOG_KEY.name, LOG).splitlines()[-1]
+ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"\n", b"example.com/log\n", b"example.com/log\n1\n", b"example.com/log\nx\n" + ROOT.encode() + b"\n",
+    b"example.com/log\n1\n*" + ROOT.encode() + b"\n", b"example.com/log\n1\nAAAA\n",
+    b"\xff\n1\n" + ROOT.encode() + b"\n",
+    b"example.com/log\n1\n" + ROOT.encode() + b"\nmore\n", b"example.com/log\n1\n" + ROOT.encode() + b"\n\n",
+    b"example.com/log\n1\n" + ROOT.encode() + b" \n"])
+def test_a_text_of_another_form_is_no_checkpoint(text: bytes) -> None:
+    with pytest.raises(ProofInvalid):
+        note.read_checkpoint(as_note(text, LINE))
+
+
+@pytest.mark.parametrize("size", [0, 1, TREE_SIZE_MAX])
+def test_a_checkpoint_of_any_size_of_a_history_is_read_as_it_was_written(size: int) -> None:
+    said = CHECKPOINT._replace(size=size)
+    assert note.read_checkpoint(as_note(said.text(), LINE)) == said
+
+
+@pytest.mark.parametrize("line", [
+    "", "-", "— name", "- name AAAAAAA=", "— AAAAAAA= name more", "—  AAAAAAA=", "— name AAAA", "— name AAAAAAA",
+    "— name AAAAAA==", "— name AAAAAAB=", "— name *AAAAAAA=", "— name AAAAAAA= ", "\xff"])
+def test_a_line_of_another_form_is_no_signature(line: str) -> None:
+    with pytest.raises(ProofInvalid):
+        note.read_checkpoint(as_note(CHECKPOINT.text(), LINE, line.encode("latin-1" if line == "\xff" else "utf-8")))
+
+
+def test_a_signature_line_is_found_by_its_name_and_key_id() -> None:
+    short = "— name AAECAwQ=".encode()
+    lines = note.signature_lines(as_note(CHECKPOINT.text(), LINE, short))
+    assert lines == {(LOG_KEY.name, LOG_KEY.id): LINE + b"\n", ("name", bytes(range(4))): short + b"\n"}
+
+
+def test_a_key_with_another_use_than_we_know_is_refused() -> None:
+    raw = bytes((2,)) + LOG.public
+    key_id = hashlib.sha256(b"name\n" + raw).digest()[:4]
+    with pytest.raises(Failed):
+        note.read_key(f"name+{key_id.hex()}+{base64.b64encode(raw).decode()}")
+
+
+def test_uses_have_the_numbers_of_the_specification() -> None:
+    assert [(use.name, int(use)) for use in KeyUse] == [("LOG", 1), ("WITNESS", 4)]

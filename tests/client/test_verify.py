@@ -10,13 +10,16 @@ from msgspec import structs
 
 from holder import rooms
 from mutations import mutated, single_bit_flips
+from worlds import key_named
 from xinglin.base import codec
-from xinglin.base.check import NotVerified
+from xinglin.base.check import BaseCode, NotVerified
 from xinglin.base.ids import NO_ID
 from xinglin.base.limits import COMPLETE_ENTRIES_MAX, PROOF_FILE_BYTES_MAX
-from xinglin.base.note import KeyUse, NoteKey
+from xinglin.base.note import KeyUse, NoteKey, cosign, read_checkpoint
+from xinglin.base.policy import Policy, Witness
 from xinglin.client import Completeness, Verdict, verify_file
 from xinglin.client.codes import ClientCode
+from xinglin.client.verify import same_rules
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.receipt import Receipt, StateProof
 from xinglin.modules import access, consent, module_set, subjects
@@ -38,6 +41,7 @@ class Files:
         entries = [event for found in room.node.outcomes_about(subject) for event in found.events
                    if isinstance(event, access.Entry)]
         self.receipt = room.node.receipt_at(2, 0)
+        self.cose = room.node.cose_receipt_at(2, 0)
         self.refusal = self._refused(room)
         self.row = room.node.prove(consent.GRANTS, (subject, rooms.B))
         self.absence = room.node.prove(consent.GRANTS, (subject, rooms.C))
@@ -194,6 +198,41 @@ def test_a_list_that_is_too_long_is_told_before_its_entries_are_read(files: File
         error = refused(files, files.completeness((b"not an entry",) * count))
         assert error.code is KernelCode.LIST_NOT_COMPLETE, count
     assert refused(files, files.completeness((b"not an entry",) * 3)).code is KernelCode.FILE_NOT_UNDERSTOOD
+
+
+def test_a_receipt_in_the_other_form_says_the_same(files: Files) -> None:
+    plain, cose = files.verify(files.receipt), files.verify(files.cose)
+    assert (plain.kind, cose.kind) == ("receipt", "cose-receipt")
+    assert (plain.facts, plain.time_ms, plain.events) == (cose.facts, cose.time_ms, cose.events)
+    assert same_rules(plain.network, MODULES) is True
+
+
+@pytest.mark.parametrize("kind", ["receipt", "row", "absence"])
+def test_a_policy_asks_for_cosignatures_and_may_name_other_keys_of_the_log(files: Files, kind: str) -> None:
+    file: Any = codec.decode(files.kinds()[kind], Receipt if kind == "receipt" else StateProof)
+    key = key_named("witness")
+    line = cosign(read_checkpoint(file.checkpoint), "w.example", key, 1)
+    cosigned = codec.encode(structs.replace(file, checkpoint=file.checkpoint + line))
+    witness = Witness("w", NoteKey("w.example", KeyUse.WITNESS, key.public), None)
+    asks, leaves = Policy(witnesses=(witness,), quorum="w"), Policy(witnesses=(witness,))
+    signed = verify_file(cosigned, files.network, MODULES, asks).signed
+    assert signed.by_quorum and not signed.single_operator and signed.witnesses == 1 and len(signed.cosigned_by) == 1
+    signed = verify_file(cosigned, files.network, MODULES, leaves).signed
+    assert not signed.by_quorum and signed.single_operator
+    assert verify_file(cosigned, files.network, MODULES).signed.witnesses == 0
+    with pytest.raises(NotVerified) as caught:
+        verify_file(codec.encode(file), files.network, MODULES, asks)
+    assert caught.value.code is BaseCode.NOT_COSIGNED
+    other = Policy(logs=(NoteKey("op", KeyUse.LOG, key.public),))
+    with pytest.raises(NotVerified) as caught:
+        verify_file(cosigned, files.network, MODULES, other)
+    assert caught.value.code is KernelCode.CHECKPOINT_NOT_VALID
+
+
+@pytest.mark.parametrize("key", [b"", b"short", bytes(33)])
+def test_a_key_that_is_not_as_long_as_its_tables_is_not_proved(files: Files, key: bytes) -> None:
+    proof: Any = codec.decode(files.absence, StateProof)
+    assert refused(files, codec.encode(structs.replace(proof, key=key))).code is KernelCode.NOT_IN_STATE
 
 
 def test_a_list_under_another_rows_proof_is_not_complete(files: Files) -> None:
