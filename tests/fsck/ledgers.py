@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homes import Home
+from worlds import key_named, named
 from xinglin.base import codec
 from xinglin.base.policy import Policy
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.engine.ledger import BlockRow
 from xinglin.engine.store import Store
+from xinglin.modules.members import KeyMotion
 
 LEAVES_WANTED = 300                # more than fill a tile of the history tree
 
@@ -35,9 +37,29 @@ def lived(folder: Path) -> Home:
         for future in [made.node.submit(made.raw(world.anchor("A.service", number + each))) for each in range(100)]:
             future.result()
     made.node.publish(Policy())
+    rotate_keys(made)
     made.done(world.grant("li", "B", "g3", hours=24), world.grant("zhao", "A", "g4", hours=2))
     made.done(*[world.register("A.service", f"patient {number}") for number in range(40)])
     return made
+
+
+def rotate_keys(made: Home) -> None:
+    """New keys for old, of everyone who may have one: by themselves, and for an organisation by the votes of all."""
+    world = made.world
+    for account in ("A.service", "B.doctor"):
+        made.done(world.rotate(account, f"{account} anew"))
+        world.keys[named(account)] = key_named(f"{account} anew")
+    made.done(world.rotate_subject("mei", "mei anew", world.time_ms + MS_PER_HOUR))
+    world.keys[named("mei")] = key_named("mei anew")
+    made.done(world.replace_key("A", "C", "C anew"))
+    for voter in ("B", "C"):
+        made.done(world.vote_key(voter, "A", "C", KeyMotion.REPLACE, "C anew"))
+    world.keys[named("C")] = key_named("C anew")
+    made.done(world.rotate("A", "A anew", world.time_ms + MS_PER_HOUR))
+    made.done(world.retire_key("B", "A", "A"))
+    for voter in ("A", "C"):           # the first with the very key
+        made.done(world.vote_key(voter, "B", "A", KeyMotion.RETIRE, "A"))
+    world.keys[named("A")] = key_named("A anew")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Invariant I3 (safety.md). Whether a key was live at the time is for `fsck --repl
 Bytes below the height `mpruned` may be gone; leaves, events and the index of ids never are.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
 
@@ -26,6 +26,20 @@ ACCOUNTS_KEPT_MAX = 100_000        # rows of keys held in memory; then it begins
 Raws = tuple[Annotated[bytes, Meta(max_length=TX_BYTES_MAX)], ...]
 
 
+class Key(NamedTuple):
+    suite: SignatureSuite
+    public: bytes
+
+
+class Brought(NamedTuple):
+    """A key that a message brings for an account; `apart`: to sign in a place of its own, behind all others."""
+
+    account: bytes
+    id: bytes
+    key: Key
+    apart: bool
+
+
 class Transactions:
     """Goes along with the blocks; `ids` are those that the replay buckets must still hold."""
 
@@ -40,7 +54,7 @@ class Transactions:
         self.pruned_below = 0 if mark is None else int.from_bytes(mark, "big")
         self._stored = store.scan(b"t")
         self._next = next(self._stored, None)
-        self._keys: dict[bytes, dict[bytes, tuple[SignatureSuite, bytes]]] = {}
+        self._keys: dict[bytes, dict[bytes, Key]] = {}
         self.ids: dict[int, list[tuple[int, bytes]]] = {}       # minute -> (height, ids joined)
         self.count = self.pruned = self.signatures = 0
 
@@ -102,40 +116,49 @@ class Transactions:
         return int(body.expires_at_ms) // MS_PER_MINUTE
 
     def _check_signatures(self, outer: Transaction, body: Any, specs: list[Any], where: str) -> None:
-        needed = list(dict.fromkeys([getattr(message, field) for message, spec in zip(body.messages, specs, strict=True)
-                                     for field in spec.signed_by]))
-        if [signer.account for signer in body.signers] != needed or len(outer.signatures) != len(needed):
+        own = list(dict.fromkeys([getattr(message, field) for message, spec in zip(body.messages, specs, strict=True)
+                                  for field in spec.signed_by]))
+        brought = self._brought(body, specs)
+        within = {(one.account, one.id): one.key for one in brought if not one.apart}
+        apart = [one for one in brought if one.apart]
+        if ([signer.account for signer in body.signers] != [*own, *[one.account for one in apart]]
+                or len(outer.signatures) != len(body.signers)
+                or within.keys() - {(signer.account, signer.key) for signer in body.signers[:len(own)]}):
             raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: is not signed by whom it needs")
         signed = SIGN_DOMAIN + outer.body
-        for signer, signature in zip(body.signers, outer.signatures, strict=True):
-            known = self._keys_of(signer.account).get(signer.key) or self._brought(body, specs, signer)
+        for at, (signer, signature) in enumerate(zip(body.signers, outer.signatures, strict=True)):
+            known: Key | None
+            if at < len(own):
+                known = self._keys_of(signer.account).get(signer.key) or within.get((signer.account, signer.key))
+            else:                      # each key that is brought apart signs, in the order in which they are brought
+                coming = apart[at - len(own)]
+                known = coming.key if coming.id == signer.key else None
             if known is None:
                 raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} has no such key")
             try:
-                verify(known[0], known[1], signed, signature)
+                verify(known.suite, known.public, signed, signature)
             except SignatureInvalid:
                 raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} did not sign it") from None
             self.signatures += 1
 
-    def _keys_of(self, account: bytes) -> dict[bytes, tuple[SignatureSuite, bytes]]:
+    def _keys_of(self, account: bytes) -> dict[bytes, Key]:
         """By their own hashes, as of the tip: a key is retired one day, never removed."""
         keys = self._keys.get(account)
         if keys is None:
             data = self._store.get(ACCOUNTS.store_prefix + account)
             row = None if data is None else read(data, AccountRow, f"account {account.hex()}")
-            keys = {key_hash(self._hashes, key.suite, key.key): (key.suite, key.key)
+            keys = {key_hash(self._hashes, key.suite, key.key): Key(key.suite, key.key)
                     for key in (row.keys if row else ())}
             if len(self._keys) >= ACCOUNTS_KEPT_MAX:
                 self._keys.clear()
             self._keys[account] = keys
         return keys
 
-    def _brought(self, body: Any, specs: list[Any], signer: Any) -> tuple[SignatureSuite, bytes] | None:
-        """The key that a message of the transaction brings, whatever became of it."""
+    def _brought(self, body: Any, specs: list[Any]) -> list[Brought]:
+        """The keys that the transaction's messages bring, whatever became of them."""
+        found = []
         for message, spec in zip(body.messages, specs, strict=True):
-            brings = spec.introduces
-            if brings and getattr(message, brings.account) == signer.account:
-                suite, key = getattr(message, brings.suite), getattr(message, brings.key)
-                if key_hash(self._hashes, suite, key) == signer.key:
-                    return suite, key
-        return None
+            if brings := spec.introduces:
+                key = Key(getattr(message, brings.suite), getattr(message, brings.key))
+                found.append(Brought(getattr(message, brings.account), key_hash(self._hashes, *key), key, brings.apart))
+        return found
