@@ -32,6 +32,7 @@ CLEAN = (Column("chain", "网络", "network"), Column("network", "标识", "id")
          Column("timers", "定时事项", "timers"), Column("signatures", "已验证签名", "signatures verified"),
          Column("rows", "状态行", "rows"), Column("pruned_below", "已删字节（低于此高度）", "bytes pruned below"),
          Column("pruned", "已删字节的交易", "transactions pruned"),
+         Column("unverified", "无法验证的签名", "signatures not verifiable"),
          Column("replayed", "重新执行的交易", "executed again"),
          Column("history_root", "历史根", "history root"), Column("state_root", "状态根", "state root"))
 WALK = (Column("rows", "状态行", "rows"), Column("height", "高度", "height"))
@@ -74,6 +75,10 @@ def fsck(ctx: typer.Context, replay: Annotated[bool, Option("--replay")] = False
         call.say(f"高度 {report.pruned_below} 之前 {report.pruned:,} 笔交易的字节已删去：其签名和有效期无从验证。",
                  f"{report.pruned:,} transactions below height {report.pruned_below} have no bytes any more: their "
                  "signatures and windows cannot be verified.")
+    if report.unverified:
+        call.say(f"此后有 {report.unverified:,} 个签名所用的密钥早已更换，且只在删去的字节中：同样无从验证。",
+                 f"{report.unverified:,} later signatures are by keys that were replaced long ago and stood only in "
+                 "the bytes that are gone: they cannot be verified either.")
 
 
 def _replayed(ledger: Path, base: Path | None, modules: ModuleSet, told: Told) -> checks.Replayed:

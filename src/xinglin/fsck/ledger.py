@@ -43,6 +43,7 @@ class Report(NamedTuple):
     rows: int
     pruned_below: int              # transactions of lower blocks have no bytes any more; 0: all have
     pruned: int                    # how many
+    unverified: int                # signatures of later ones by keys that only pruned bytes held
     history_root: bytes
     state_root: bytes
 
@@ -115,7 +116,7 @@ def _check(found: Opened, folder: Path, modules: ModuleSet, network: NetworkId |
     _check_acknowledged(folder, tip)
     check_families(store)
     blocks = Blocks(store, hashes, manifest, modules, log_keys(folder, manifest))
-    transactions = Transactions(store, hashes, own, modules, tip.time_ms)
+    transactions = Transactions(store, hashes, manifest, modules, tip.time_ms)
     indexes, log = Indexes(store, modules), AccessLog(hashes)
     outcomes = 0
     for block, outcome in blocks:
@@ -136,7 +137,7 @@ def _check(found: Opened, folder: Path, modules: ModuleSet, network: NetworkId |
     rows.check_tree(tip)
     return Report(own, chain_id(manifest), tip.height, tip.time_ms, transactions.count, outcomes - transactions.count,
                   transactions.signatures, rows.count, transactions.pruned_below, transactions.pruned,
-                  blocks.tree.root(), tip.state_root)
+                  transactions.unverified, blocks.tree.root(), tip.state_root)
 
 
 def log_keys(folder: Path, manifest: Manifest) -> tuple[note.NoteKey, ...]:

@@ -4,49 +4,34 @@ Invariant I3 (safety.md). Whether a key was live at the time is for `fsck --repl
 Bytes below the height `mpruned` may be gone; leaves, events and the index of ids never are.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from xinglin.base import codec
 from xinglin.base.check import NotUnderstood, SignatureInvalid
-from xinglin.base.crypto import HashSuite, SignatureSuite, key_hash, tagged, verify
-from xinglin.base.ids import NetworkId
+from xinglin.base.crypto import HashSuite, tagged, verify
 from xinglin.base.limits import TX_BYTES_MAX, TX_LONG_WINDOW_MS, TX_WINDOW_MS
 from xinglin.base.units import MS_PER_MINUTE
 from xinglin.engine.store import Store
 from xinglin.fsck.codes import FsckCode, Lie
 from xinglin.fsck.formats import ID_BYTES, Block, Found, read, same
-from xinglin.kernel.accounts import ACCOUNTS, AccountRow
+from xinglin.fsck.keys import Key, Keys, brought
+from xinglin.kernel.genesis import Manifest, network_id
 from xinglin.kernel.module import ModuleSet
 from xinglin.kernel.outcome import LeafKind
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, Transaction
 
-ACCOUNTS_KEPT_MAX = 100_000        # rows of keys held in memory; then it begins anew
 Raws = tuple[Annotated[bytes, Meta(max_length=TX_BYTES_MAX)], ...]
-
-
-class Key(NamedTuple):
-    suite: SignatureSuite
-    public: bytes
-
-
-class Brought(NamedTuple):
-    """A key that a message brings for an account; `apart`: to sign in a place of its own, behind all others."""
-
-    account: bytes
-    id: bytes
-    key: Key
-    apart: bool
 
 
 class Transactions:
     """Goes along with the blocks; `ids` are those that the replay buckets must still hold."""
 
-    def __init__(self, store: Store, hashes: HashSuite, network: NetworkId, modules: ModuleSet, tip_ms: int):
+    def __init__(self, store: Store, hashes: HashSuite, manifest: Manifest, modules: ModuleSet, tip_ms: int):
         self._store = store
         self._hashes = hashes
-        self._network = network
+        self._network = network_id(manifest)
         self._modules = modules
         self._body: Any = codec.decoder(Body[modules.message_type])  # type: ignore[name-defined]
         self._tip_ms = tip_ms
@@ -54,9 +39,10 @@ class Transactions:
         self.pruned_below = 0 if mark is None else int.from_bytes(mark, "big")
         self._stored = store.scan(b"t")
         self._next = next(self._stored, None)
-        self._keys: dict[bytes, dict[bytes, Key]] = {}
+        self._keys = Keys(store, hashes, manifest.founders)
         self.ids: dict[int, list[tuple[int, bytes]]] = {}       # minute -> (height, ids joined)
         self.count = self.pruned = self.signatures = 0
+        self.unverified = 0            # signatures of keys that are nowhere any more
 
     def check(self, block: Block, found: list[Found]) -> None:
         where = f"block {block.height}"
@@ -113,15 +99,18 @@ class Transactions:
         if not time_ms < body.expires_at_ms <= time_ms + window:
             raise Lie(FsckCode.TRANSACTION_LIES, f"{where}: was executed outside its window")
         self._check_signatures(outer, body, specs, where)
+        if len(one.events) > 1:        # not refused
+            self._keys.take(body.messages, specs, one.events[1:])
         return int(body.expires_at_ms) // MS_PER_MINUTE
 
     def _check_signatures(self, outer: Transaction, body: Any, specs: list[Any], where: str) -> None:
         own = list(dict.fromkeys([getattr(message, field) for message, spec in zip(body.messages, specs, strict=True)
                                   for field in spec.signed_by]))
-        brought = self._brought(body, specs)
-        within = {(one.account, one.id): one.key for one in brought if not one.apart}
-        apart = [one for one in brought if one.apart]
-        if ([signer.account for signer in body.signers] != [*own, *[one.account for one in apart]]
+        coming = [new for message, spec in zip(body.messages, specs, strict=True)
+                  if (new := brought(self._hashes, message, spec))]
+        within = {(new.account, new.id): new.key for new in coming if not new.apart}
+        apart = [new for new in coming if new.apart]
+        if ([signer.account for signer in body.signers] != [*own, *[new.account for new in apart]]
                 or len(outer.signatures) != len(body.signers)
                 or within.keys() - {(signer.account, signer.key) for signer in body.signers[:len(own)]}):
             raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: is not signed by whom it needs")
@@ -129,10 +118,13 @@ class Transactions:
         for at, (signer, signature) in enumerate(zip(body.signers, outer.signatures, strict=True)):
             known: Key | None
             if at < len(own):
-                known = self._keys_of(signer.account).get(signer.key) or within.get((signer.account, signer.key))
+                known = self._keys.find(signer.account, signer.key) or within.get((signer.account, signer.key))
             else:                      # each key that is brought apart signs, in the order in which they are brought
-                coming = apart[at - len(own)]
-                known = coming.key if coming.id == signer.key else None
+                new = apart[at - len(own)]
+                known = new.key if new.id == signer.key else None
+            if known is None and at < len(own) and self.pruned_below and self._keys.gave_up_some(signer.account):
+                self.unverified += 1   # what brought it may be pruned
+                continue
             if known is None:
                 raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} has no such key")
             try:
@@ -140,25 +132,3 @@ class Transactions:
             except SignatureInvalid:
                 raise Lie(FsckCode.SIGNATURE_LIES, f"{where}: account {signer.account.hex()} did not sign it") from None
             self.signatures += 1
-
-    def _keys_of(self, account: bytes) -> dict[bytes, Key]:
-        """By their own hashes, as of the tip: a key is retired one day, never removed."""
-        keys = self._keys.get(account)
-        if keys is None:
-            data = self._store.get(ACCOUNTS.store_prefix + account)
-            row = None if data is None else read(data, AccountRow, f"account {account.hex()}")
-            keys = {key_hash(self._hashes, key.suite, key.key): Key(key.suite, key.key)
-                    for key in (row.keys if row else ())}
-            if len(self._keys) >= ACCOUNTS_KEPT_MAX:
-                self._keys.clear()
-            self._keys[account] = keys
-        return keys
-
-    def _brought(self, body: Any, specs: list[Any]) -> list[Brought]:
-        """The keys that the transaction's messages bring, whatever became of them."""
-        found = []
-        for message, spec in zip(body.messages, specs, strict=True):
-            if brings := spec.introduces:
-                key = Key(getattr(message, brings.suite), getattr(message, brings.key))
-                found.append(Brought(getattr(message, brings.account), key_hash(self._hashes, *key), key, brings.apart))
-        return found
