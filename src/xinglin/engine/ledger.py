@@ -5,9 +5,9 @@ crash keeps whole blocks or none. Blocks are written in order and synced later, 
 `store.sync()`: until then nobody may hear of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from msgspec import Meta
 
@@ -22,7 +22,6 @@ from xinglin.base.limits import EVENT_BYTES_MAX, LEAF_BYTES_MAX, NOTE_BYTES_MAX
 from xinglin.base.units import Height, Index, Millis
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, History
-from xinglin.engine.scrub import Scrubber
 from xinglin.engine.store import Batch, Store
 from xinglin.engine.tree import StateTree
 from xinglin.kernel.executor import Applied, Executor
@@ -60,6 +59,12 @@ class BlockRow(Struct, tag="xinglin.block/1"):
     checkpoint: Annotated[bytes, Meta(max_length=NOTE_BYTES_MAX)]
 
 
+class Watcher(Protocol):
+    """Goes through the rows while blocks are written."""
+
+    def before_write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None: ...
+
+
 def block_key(height: int) -> bytes:
     return b"k" + height.to_bytes(8, "big")
 
@@ -90,7 +95,7 @@ class Ledger:
         self._cache: dict[bytes, Row] = {}
         self._batch: Batch = store.batch()
         self._next_due_ms: int | None = None
-        self.scrubber: Scrubber | None = None     # goes through the rows meanwhile, and must hear what changes
+        self.scrubber: Watcher | None = None      # goes through the rows meanwhile, and must hear what changes
         self._next_due_known = False      # a look at the index costs as much as a quarter of a transaction
         invariant(self.tree.root == tip.state_root, "the state tree stands at the tip's root")
 

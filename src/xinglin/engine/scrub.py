@@ -2,7 +2,8 @@
 
 First every state row with the tree, then every block with the history's tiles and its transactions with their leaves.
 Each step is bounded and runs between blocks; the place is kept in the store, so a restart goes on where it was. What
-the store itself calls damaged is found by the reading alone.
+the store itself calls damaged is found by the reading alone. Indexes (of ids, timers, what an event is about) and what
+was published are hashed nowhere: whether they are right is for fsck.
 
 At the first lie a `Failed` SCRUB_ALARM says where. Whoever runs the steps in a node stops it then and leaves `alarm`
 beside the store: a node with an alarm signs nothing (safety.md R21; docs/adr/0030-trust-what-is-stored.md).
@@ -25,12 +26,13 @@ from xinglin.base.units import U63, Height
 from xinglin.engine import durable
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, TILE_LEVELS
+from xinglin.engine.ledger import Ledger
+from xinglin.engine.pruning import pruned_below
 from xinglin.engine.store import STATE
 from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
 
 if TYPE_CHECKING:
     from xinglin.engine.embedded import Embedded
-    from xinglin.engine.ledger import Ledger
 
 META_SCRUB = b"mscrub"
 ALARM_NAME = "alarm"
@@ -55,7 +57,7 @@ class Place(Struct, tag="engine.scrub/1"):
 class Scrubber:
     """Of one open ledger; its methods run on the thread that executes."""
 
-    def __init__(self, ledger: "Ledger", *, afresh: bool = False):
+    def __init__(self, ledger: Ledger, *, afresh: bool = False):
         self._ledger = ledger
         self._tables = {table.store_prefix: table for table in ledger.modules.tables.values()}
         data = ledger.store.get(META_SCRUB)
@@ -161,6 +163,8 @@ class Scrubber:
                 raise _alarm(f"block {height} leaf {at}: its events have another hash")
             if leaf.kind is LeafKind.TX:
                 executed.append(leaf.full_hash)
+        if not raws and executed and height >= pruned_below(ledger):
+            raise _alarm(f"block {height}: the bytes of its transactions are gone")
         if raws and [ledger.hashes.digest(raw) for raw in raws] != executed:
             raise _alarm(f"block {height}: its transactions have other hashes")
         end = block.first + len(leaves)
