@@ -32,7 +32,7 @@ from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import INLINE_CHECKS_MAX, Committed, Embedded, Result, Waiting
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.published import PublishedRow
-from xinglin.engine.scrub import Scrubbing
+from xinglin.engine.scrubbing import Scrubbing
 from xinglin.engine.tiles import Tile, tiles_of
 from xinglin.kernel import receipt_cose
 from xinglin.kernel.executor import Applied

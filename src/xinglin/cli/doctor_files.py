@@ -15,10 +15,10 @@ from xinglin.base.units import MS_PER_DAY
 from xinglin.cli.call import Call
 from xinglin.cli.show import Time
 from xinglin.client.key_file import KeyFile
+from xinglin.engine.alarm import ALARM_NAME
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import META_MANIFEST, META_TIP, TipRow
-from xinglin.engine.scrub import ALARM_NAME
 from xinglin.engine.store import Store
 from xinglin.engine.tree import StateTree
 from xinglin.kernel.genesis import Manifest, hash_suite

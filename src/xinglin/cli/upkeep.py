@@ -21,7 +21,7 @@ from xinglin.cli.show import Column, Time
 from xinglin.cli.terminal import Progress
 from xinglin.client import pins
 from xinglin.engine import pruning
-from xinglin.engine import scrub as scrubs
+from xinglin.engine.alarm import write_alarm
 from xinglin.engine.ledger import Ledger
 from xinglin.engine.scrub import Phase, Scrubber
 from xinglin.kernel.module import ModuleSet
@@ -101,7 +101,7 @@ def scrub(ctx: typer.Context) -> None:
         found = {"rows": ledger.tree.count, "height": ledger.height, "clean": True}
     except NotVerified as alarm:
         ledger.store.close()
-        scrubs.write_alarm(_ledger(call), alarm)
+        write_alarm(_ledger(call), alarm)
         raise
     ledger.close()
     show.one(call, WALK, found)

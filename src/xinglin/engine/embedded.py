@@ -34,8 +34,8 @@ from xinglin.base.limits import (
     SIGNATURE_CHUNK_MIN,
 )
 from xinglin.base.units import MS_PER_HOUR
-from xinglin.engine import scrub
 from xinglin.engine.acknowledged import Acknowledged
+from xinglin.engine.alarm import require_no_alarm, write_alarm
 from xinglin.engine.asked import Asked
 from xinglin.engine.budget import Budget
 from xinglin.engine.clock import Clock
@@ -186,7 +186,7 @@ class Embedded:
 
     def _check_start(self) -> None:
         """Errors  Failed ALARM_STANDS, CLOCK_BEHIND_TIP, TIP_BEHIND_ACKNOWLEDGED."""
-        scrub.require_no_alarm(self._folder)
+        require_no_alarm(self._folder)
         self_test()
         behind = self.ledger.time_ms - self.clock.now_ms()
         if behind > CLOCK_BEHIND_MS_MAX:
@@ -244,7 +244,7 @@ class Embedded:
         Errors  Failed DISK_FULL, STORE_NOT_USABLE for the word; it has stopped all the same.
         """
         self._stop(error)
-        scrub.write_alarm(self._folder, error)
+        write_alarm(self._folder, error)
 
     def runs_here(self) -> bool:
         """Whether the calling thread is one of the engine's own, which must not wait for the engine."""

@@ -5,15 +5,13 @@ Each step is bounded and runs between blocks; the place is kept in the store, so
 the store itself calls damaged is found by the reading alone. Indexes (of ids, timers, what an event is about) and what
 was published are hashed nowhere: whether they are right is for fsck.
 
-At the first lie a `Failed` SCRUB_ALARM says where. Whoever runs the steps in a node stops it then and leaves `alarm`
-beside the store: a node with an alarm signs nothing (safety.md R21; docs/adr/0030-trust-what-is-stored.md).
+At the first lie a `Failed` SCRUB_ALARM says where. Whoever runs the steps in a node (scrubbing.py) stops it then and
+leaves an alarm: a node with one signs nothing (safety.md R21; docs/adr/0030-trust-what-is-stored.md).
 """
 
-import threading
 from collections.abc import Sequence
 from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -23,7 +21,6 @@ from xinglin.base.codec import Struct
 from xinglin.base.history import Frontier, append, leaf_hash, root_of
 from xinglin.base.limits import SCRUB_LEAVES_PER_STEP, SCRUB_ROWS_PER_STEP
 from xinglin.base.units import U63, Height
-from xinglin.engine import durable
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.history import TILE, TILE_LEVELS
 from xinglin.engine.ledger import Ledger
@@ -31,11 +28,7 @@ from xinglin.engine.pruning import pruned_below
 from xinglin.engine.store import STATE
 from xinglin.kernel.outcome import Closing, Leaf, LeafKind, events_hash
 
-if TYPE_CHECKING:
-    from xinglin.engine.embedded import Embedded
-
 META_SCRUB = b"mscrub"
-ALARM_NAME = "alarm"
 
 
 class Phase(IntEnum):
@@ -195,48 +188,3 @@ class Scrubber:
 
 def _alarm(where: str) -> NotVerified:
     return NotVerified(EngineCode.SCRUB_ALARM, where)
-
-
-# -- in a running node
-
-class Scrubbing:
-    """A thread that asks the engine for a step now and then, until closed. An alarm stops the engine."""
-
-    def __init__(self, engine: "Embedded", every_ms: int):
-        self._engine = engine
-        self._every_s = every_ms / 1000
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scrubber", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            scrubber = self._engine.ask(lambda ledger: Scrubber(ledger)).result()
-            while not self._closing.wait(self._every_s):
-                self._engine.ask(lambda _: scrubber.step()).result()
-        except NotVerified as alarm:
-            self._engine.raise_alarm(alarm)
-        except Failed:                     # it was closed, or has stopped for a reason of its own
-            return
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-
-
-# -- the alarm
-
-def write_alarm(folder: Path, error: Failed) -> None:
-    """Errors  Failed DISK_FULL, STORE_NOT_USABLE."""
-    durable.write(folder / ALARM_NAME, f"{error.code.shown} {error.code.name}: {error.detail}\n".encode())
-
-
-def require_no_alarm(folder: Path) -> None:
-    """Errors  Failed ALARM_STANDS, with what it says."""
-    try:
-        said: Any = (folder / ALARM_NAME).read_text("utf-8", "replace").strip()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise durable.disk_failed(error, ALARM_NAME) from error
-    raise Failed(EngineCode.ALARM_STANDS, said)
