@@ -10,11 +10,11 @@ from msgspec import structs
 from fsck.ledgers import flipped, lived, planted, put, stored
 from homes import Home, home
 from xinglin.base import codec
-from xinglin.base.check import Failed, NotVerified
+from xinglin.base.check import Failed, InvariantBroken, NotVerified
 from xinglin.engine import scrub
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import BlockRow, Ledger
-from xinglin.engine.scrub import Scrubber
+from xinglin.engine.scrub import META_SCRUB, Scrubber
 from xinglin.modules import module_set, subjects
 from xinglin.node import Node
 
@@ -101,6 +101,19 @@ def lose(opened: Ledger, prefix: bytes) -> None:
     batch = opened.store.batch()
     batch.delete(key)
     opened.store.write(batch)
+
+
+@pytest.mark.parametrize("place", [b"", b"?", b"\xc1" * 40])
+def test_a_place_that_cannot_be_read_is_begun_afresh(ledger: Path, place: bytes) -> None:
+    with planted(ledger, {META_SCRUB: place}):
+        opened = Ledger.open(ledger / "store", MODULE_SET)
+        try:
+            scrubber = Scrubber(opened)
+            assert scrubber.done()[1] == 0 and scrubber.walks == 0
+            while not scrubber.step():
+                pass
+        finally:
+            opened.store.close()
 
 
 # -- planted
@@ -201,6 +214,44 @@ def test_an_alarm_stops_the_engine_and_keeps_it_from_starting_until_someone_has_
     one.node = one._open()
     one.done(one.world.register("A.service", "after"))
     one.node.close()
+
+
+@pytest.mark.parametrize("error", [
+    Failed(EngineCode.STORE_CORRUPT, "no such file"), Failed(EngineCode.STORE_NOT_USABLE, "Input/output error"),
+    InvariantBroken("a tile has 256 hashes")])
+# Of what is no Failed the thread's end is told with its traceback.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_scrubber_that_fails_in_whatever_way_raises_the_alarm(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(_: object, __: int) -> int:
+        raise error
+    one = Home(tmp_path / "home").furnished()
+    monkeypatch.setattr(Scrubber, "_read_block", fails)
+    one.node.scrub(every_ms=1)
+    ended(one)
+    with pytest.raises(Failed) as caught:
+        one.node.ask(lambda opened: opened.height)
+    assert caught.value.code is EngineCode.ENGINE_STOPPED
+    one.node.close()
+    said = (one.folder / "alarm").read_text()
+    assert said.startswith("XL-80") and str(getattr(error, "detail", error)) in said
+
+
+def ended(one: Home) -> None:
+    """Wait for the scrubber's thread."""
+    scrubbing = one.node._scrubbing
+    assert scrubbing is not None
+    scrubbing._thread.join(60)
+    assert not scrubbing._thread.is_alive()
+
+
+def test_an_engine_that_stops_for_a_reason_of_its_own_ends_the_scrubber_without_an_alarm(tmp_path: Path) -> None:
+    one = Home(tmp_path / "home").furnished()
+    one.node.scrub(every_ms=1)
+    one.node.engine._stop(Failed(EngineCode.DISK_FULL, "of a block"))
+    ended(one)
+    one.node.close()
+    assert not (one.folder / "alarm").exists()
 
 
 def test_a_node_that_scrubs_goes_on_serving_and_closes(tmp_path: Path) -> None:

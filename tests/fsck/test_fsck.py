@@ -16,7 +16,7 @@ from worlds import World, named
 from xinglin import fsck
 from xinglin.base import codec, sparse
 from xinglin.base.check import Failed
-from xinglin.engine import tree
+from xinglin.engine import scrub, tree
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import BlockRow, TipRow
 from xinglin.fsck import FsckCode, Lie
@@ -239,6 +239,10 @@ LIES: dict[str, tuple[Callable[[Snapshot], Changes], FsckCode]] = {
     "the tip is another time": (lambda s: s.with_tip(time_ms=3), FsckCode.TIP_LIES),
     "the tip has another app hash": (lambda s: s.with_tip(app_hash=bytes(32)), FsckCode.TIP_LIES),
     "a key is of no family": (lambda s: {b"z": b""}, FsckCode.ROW_NOT_UNDERSTOOD),
+    "the scrubber's place is not understood": (lambda s: {b"mscrub": b"?"}, FsckCode.ROW_NOT_UNDERSTOOD),
+    "the scrubber was where nothing is": (lambda s: {b"mscrub": codec.encode(scrub.Place(
+        phase=scrub.Phase.BLOCKS, row=b"", rows=0, counted=True, block=9_999, walks=0, height=3))}, FsckCode.TIP_LIES),
+    "the mark of what was pruned is torn": (lambda s: {b"mpruned": b"\x00" * 3}, FsckCode.ROW_NOT_UNDERSTOOD),
     "a key is none of a ledger": (lambda s: {b"mnote": b""}, FsckCode.ROW_NOT_UNDERSTOOD),
 }
 

@@ -53,8 +53,7 @@ class Scrubber:
     def __init__(self, ledger: Ledger, *, afresh: bool = False):
         self._ledger = ledger
         self._tables = {table.store_prefix: table for table in ledger.modules.tables.values()}
-        data = ledger.store.get(META_SCRUB)
-        place = self._start(0) if data is None else codec.decode(data, Place)
+        place = self._kept() or self._start(0)
         if afresh:
             place = self._start(place.walks)
         self.walks = place.walks
@@ -62,6 +61,14 @@ class Scrubber:
         # What was written without us may stand before our place: then the rows of this walk are not counted.
         self._counted = place.counted and place.height == ledger.height
         ledger.scrubber = self
+
+    def _kept(self) -> Place | None:
+        """None too for one that cannot be read: all it tells is where to begin. That it lies, fsck says."""
+        data = self._ledger.store.get(META_SCRUB)
+        try:
+            return None if data is None else codec.decode(data, Place)
+        except NotUnderstood:
+            return None
 
     def _start(self, walks: int) -> Place:
         return Place(phase=Phase.ROWS, row=b"", rows=0, counted=True, block=0, walks=walks, height=self._ledger.height)

@@ -3,12 +3,13 @@
 import threading
 
 from xinglin.base.check import Failed, NotVerified
+from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Embedded
 from xinglin.engine.scrub import Scrubber
 
 
 class Scrubbing:
-    """Until closed. An alarm stops the engine."""
+    """Until closed. Whatever goes wrong raises the alarm, which stops the engine: nothing would be scrubbed unseen."""
 
     def __init__(self, engine: Embedded, every_ms: int):
         self._engine = engine
@@ -22,10 +23,12 @@ class Scrubbing:
             scrubber = self._engine.ask(lambda ledger: Scrubber(ledger)).result()
             while not self._closing.wait(self._every_s):
                 self._engine.ask(lambda _: scrubber.step()).result()
-        except NotVerified as alarm:
-            self._engine.raise_alarm(alarm)
-        except Failed:                     # it was closed, or has stopped for a reason of its own
-            return
+        except Failed as error:
+            if error.code is not EngineCode.ENGINE_STOPPED:     # closed, or stopped for a reason of its own
+                self._engine.raise_alarm(error)
+        except BaseException as error:    # a bug, or a lie that nobody thought of: with its traceback
+            self._engine.raise_alarm(NotVerified(EngineCode.SCRUB_ALARM, f"{type(error).__name__}: {error}"))
+            raise
 
     def close(self) -> None:
         self._closing.set()

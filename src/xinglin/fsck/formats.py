@@ -23,6 +23,7 @@ TILE = 256                         # hashes in a tile of the history tree
 HASH_BYTES = 32
 ENTRY_BYTES = 64                   # of a bucket: path, row hash
 ID_BYTES = 16
+HEIGHT_BYTES = 8
 JOURNAL_HEAD = Packed(">qIQ32s")   # height of the row before or -1, buckets, leaves, root
 PLACE = Packed(">QI")              # height, index: where an outcome stands
 
@@ -58,6 +59,16 @@ class Published(Struct, tag="engine.published/1"):
     note: bytes
 
 
+class ScrubPlace(Struct, tag="engine.scrub/1"):
+    phase: Annotated[int, Meta(ge=0, le=1)]
+    row: Annotated[bytes, Meta(max_length=512)]
+    rows: U63
+    counted: bool
+    block: Height
+    walks: U63
+    height: Height
+
+
 class Found(NamedTuple):
     """One outcome as its leaf and events tell it."""
 
@@ -88,8 +99,8 @@ def same(found: Any, wanted: Any, code: FsckCode, where: str) -> None:
         raise Lie(code, where)
 
 
-def check_families(store: Store) -> None:
-    """No key belongs to no one. Errors  Lie ROW_NOT_UNDERSTOOD."""
+def check_families(store: Store, tip: Tip) -> None:
+    """No key belongs to no one. Errors  Lie ROW_NOT_UNDERSTOOD, TIP_LIES."""
     start = b""
     while True:
         first = next(iter(store.scan(b"", start=start, limit=1)), None)
@@ -98,6 +109,12 @@ def check_families(store: Store) -> None:
         if first[0][:1] not in [bytes((one,)) for one in FAMILIES]:
             raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {first[0].hex()}: is of no family")
         start = bytes((first[0][0] + 1,))
-    for key, _ in store.scan(b"m"):
+    for key, data in store.scan(b"m"):
         if key not in META_KEYS:
             raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {key.hex()}: is none that a ledger has")
+        if key == b"mpruned" and len(data) != HEIGHT_BYTES:
+            raise Lie(FsckCode.ROW_NOT_UNDERSTOOD, f"key {key.hex()}: is cut")
+        if key == b"mscrub":
+            place: ScrubPlace = read(data, ScrubPlace, f"key {key.hex()}")
+            if not place.block <= place.height <= tip.height:
+                raise Lie(FsckCode.TIP_LIES, f"the scrubber was at block {place.block}; the tip is at {tip.height}")

@@ -114,7 +114,7 @@ def _check(found: Opened, folder: Path, modules: ModuleSet, network: NetworkId |
     if network is not None:
         same(own, network, FsckCode.TIP_LIES, f"the manifest is of network {own.hex()}")
     _check_acknowledged(folder, tip)
-    check_families(store)
+    check_families(store, tip)
     blocks = Blocks(store, hashes, manifest, modules, log_keys(folder, manifest))
     transactions = Transactions(store, hashes, manifest, modules, tip.time_ms)
     indexes, log = Indexes(store, modules), AccessLog(hashes)
