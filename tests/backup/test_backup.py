@@ -297,6 +297,14 @@ def test_no_backup_is_made_over_another_nor_of_what_is_in_use_or_has_lost_blocks
     fails(EngineCode.TIP_BEHIND_ACKNOWLEDGED, lambda: backup.of_closed(home, tmp_path / "copy"))
 
 
+def test_no_backup_is_made_of_a_ledger_with_an_alarm(home: Path, tmp_path: Path) -> None:
+    (home / "ledger" / "alarm").write_text("XL-8064 SCRUB_ALARM: row x\n")
+    error = fails(EngineCode.ALARM_STANDS, lambda: backup.of_closed(home, tmp_path / "copy"))
+    assert "row x" in str(error.detail)
+    fails(BackupCode.BACKUP_INCOMPLETE, lambda: backup.restore(
+        tmp_path / "copy", tmp_path / "host", MODULE_SET, verify=False))
+
+
 def test_a_home_is_not_restored_over_another_and_a_cut_off_restore_is_begun_anew(home: Path, tmp_path: Path) -> None:
     backup.of_closed(home, tmp_path / "copy")
     fails(EngineCode.HOME_NOT_EMPTY, lambda: backup.restore(tmp_path / "copy", home, MODULE_SET, verify=False))

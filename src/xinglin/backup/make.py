@@ -14,6 +14,7 @@ from xinglin.backup.codes import BackupCode
 from xinglin.backup.contents import Contents, Filed
 from xinglin.base import codec
 from xinglin.base.check import Failed, require
+from xinglin.engine.alarm import require_no_alarm
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import META_MANIFEST, META_TIP, TipRow
@@ -35,7 +36,7 @@ def untold(_: str, __: int, ___: int) -> None:
 def of_closed(home: Path, to: Path, told: Told = untold) -> Contents:
     """Back up a home that no process has open.
 
-    Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, TIP_BEHIND_ACKNOWLEDGED, BACKUP_NOT_WRITTEN.
+    Errors  Failed NO_LEDGER_HERE, STORE_IN_USE, TIP_BEHIND_ACKNOWLEDGED, ALARM_STANDS, BACKUP_NOT_WRITTEN.
     """
     if not (home / "ledger" / "store" / "CURRENT").exists():
         raise Failed(EngineCode.NO_LEDGER_HERE, str(home))
@@ -49,7 +50,7 @@ def of_closed(home: Path, to: Path, told: Told = untold) -> Contents:
 def of_running(home: Path, node: Node, to: Path, told: Told = untold) -> Contents:
     """Back up a home whose node runs in this process, which waits for as long as the cabinets take to copy.
 
-    Errors  Failed ENGINE_STOPPED, BACKUP_NOT_WRITTEN.
+    Errors  Failed ENGINE_STOPPED, ALARM_STANDS, BACKUP_NOT_WRITTEN.
     """
     return _made(home, to, told, lambda freeze: node.ask(lambda ledger: freeze(ledger.store)))
 
@@ -89,8 +90,9 @@ def _made(home: Path, to: Path, told: Told, at_one_moment: Callable[[Callable[[S
 def _freeze(store: Store, home: Path, frozen: Path, copies: Path) -> Moment:
     """The ledger first: what a cabinet tells of it must not be older than it is.
 
-    A store that has lost what somebody was told of is not worth a copy.
+    A store that has lost what somebody was told of, or was found at odds with itself, is not worth a copy.
     """
+    require_no_alarm(home / "ledger")
     tip: TipRow = codec.decode(store.need(META_TIP), TipRow)
     noted = home / "ledger" / "acknowledged"
     height = int.from_bytes(noted.read_bytes(), "big") if noted.exists() else 0
