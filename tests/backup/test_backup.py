@@ -17,6 +17,7 @@ from xinglin import backup, demo, fsck
 from xinglin.backup import BackupCode, contents
 from xinglin.base.check import Code, Failed
 from xinglin.base.codec import Struct
+from xinglin.engine import acknowledged
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import Store
 from xinglin.fsck import Lie
@@ -295,6 +296,14 @@ def test_no_backup_is_made_over_another_nor_of_what_is_in_use_or_has_lost_blocks
         fails(EngineCode.STORE_IN_USE, lambda: backup.of_closed(home, tmp_path / "copy"))
     (home / "ledger" / "acknowledged").write_bytes((10_000).to_bytes(8, "big"))
     fails(EngineCode.TIP_BEHIND_ACKNOWLEDGED, lambda: backup.of_closed(home, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", bytes(7), b"\xff" * 9])
+def test_a_torn_note_of_what_was_acknowledged_is_no_height(home: Path, tmp_path: Path, note: bytes) -> None:
+    (home / "ledger" / "acknowledged").write_bytes(note)
+    made = backup.of_closed(home, tmp_path / "copy")
+    assert acknowledged.read(home / "ledger" / "acknowledged") is None
+    assert acknowledged.read(tmp_path / "copy" / "home" / "ledger" / "acknowledged") == made.height
 
 
 def test_no_backup_is_made_of_a_ledger_with_an_alarm(home: Path, tmp_path: Path) -> None:

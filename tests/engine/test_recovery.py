@@ -19,7 +19,7 @@ from homes import CHECKPOINT_SEED, Home, Replay, home
 from worlds import World
 from xinglin.base.check import Code, Failed, NotVerified
 from xinglin.base.units import MS_PER_DAY
-from xinglin.engine import durable
+from xinglin.engine import acknowledged, durable
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.embedded import Committed
 from xinglin.kernel.codes import KernelCode
@@ -85,6 +85,16 @@ def test_a_torn_end_of_the_log_is_noticed_by_what_was_acknowledged(tmp_path: Pat
     # Had nobody been answered, it would be a whole ledger of fewer blocks.
     (folder / "acknowledged").unlink()
     assert follows(folder, world) < 32
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(3), b"\xff" * 9])
+def test_a_torn_note_is_written_anew_with_the_next_block(tmp_path: Path, torn: bytes) -> None:
+    with home(tmp_path / "home") as one:
+        one.furnished()
+    (tmp_path / "home" / "acknowledged").write_bytes(torn)
+    with home(tmp_path / "home") as one:
+        one.done(one.world.anchor("A.service", 1))
+        assert acknowledged.read(tmp_path / "home" / "acknowledged") == one.node.engine.synced_height
 
 
 @pytest.mark.parametrize("from_end", [3, 300, 3_000])

@@ -270,6 +270,16 @@ def test_a_height_that_somebody_was_told_of_and_the_store_lacks_is_said(ledger: 
         (ledger / "acknowledged").write_bytes(noted)
 
 
+@pytest.mark.parametrize("torn", [b"\x00", bytes(7), bytes(9)])
+def test_a_torn_note_of_what_was_acknowledged_is_a_lie(ledger: Path, torn: bytes) -> None:
+    noted = (ledger / "acknowledged").read_bytes()
+    (ledger / "acknowledged").write_bytes(torn)
+    try:
+        assert lie_in(ledger).code is FsckCode.TIP_LIES
+    finally:
+        (ledger / "acknowledged").write_bytes(noted)
+
+
 def test_a_damaged_file_of_the_store_is_a_lie_too(ledger: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(ledger, tmp_path / "copy")
     table = max((copy / "store").glob("*.sst"), key=lambda file: file.stat().st_size)

@@ -14,6 +14,7 @@ from xinglin.backup.codes import BackupCode
 from xinglin.backup.contents import Contents, Filed
 from xinglin.base import codec
 from xinglin.base.check import Failed, require
+from xinglin.engine import acknowledged
 from xinglin.engine.alarm import require_no_alarm
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.codes import EngineCode
@@ -94,9 +95,8 @@ def _freeze(store: Store, home: Path, frozen: Path, copies: Path) -> Moment:
     """
     require_no_alarm(home / "ledger")
     tip: TipRow = codec.decode(store.need(META_TIP), TipRow)
-    noted = home / "ledger" / "acknowledged"
-    height = int.from_bytes(noted.read_bytes(), "big") if noted.exists() else 0
-    if tip.height < height:
+    height = acknowledged.read(home / "ledger" / acknowledged.NAME)
+    if height is not None and tip.height < height:
         raise Failed(EngineCode.TIP_BEHIND_ACKNOWLEDGED, f"the store ends at {tip.height}, {height} was acknowledged")
     store.checkpoint(frozen)
     for file in sorted(home.glob(contents.CABINETS)):
@@ -104,7 +104,7 @@ def _freeze(store: Store, home: Path, frozen: Path, copies: Path) -> Moment:
         disk.make_folder(copy.parent)
         cabinet.copy(file, copy)
     disk.make_folder(copies / "ledger")
-    disk.replace_file(copies / "ledger" / "acknowledged", tip.height.to_bytes(8, "big"))
+    disk.replace_file(copies / "ledger" / acknowledged.NAME, tip.height.to_bytes(8, "big"))
     return Moment(codec.decode(store.need(META_MANIFEST), Manifest), tip)
 
 

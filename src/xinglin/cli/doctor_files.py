@@ -15,6 +15,7 @@ from xinglin.base.units import MS_PER_DAY
 from xinglin.cli.call import Call
 from xinglin.cli.show import Time
 from xinglin.client.key_file import KeyFile
+from xinglin.engine import acknowledged
 from xinglin.engine.alarm import ALARM_NAME
 from xinglin.engine.clock import SystemClock
 from xinglin.engine.codes import EngineCode
@@ -65,15 +66,19 @@ def _alarm(call: Call) -> Finding:
 
 def _acknowledged(call: Call) -> Finding:
     """A torn or missing note does not keep a node from starting: it then no longer sees that blocks are lost."""
-    file = call.home / "ledger" / "acknowledged"
-    size = file.stat().st_size if file.exists() else 0
-    if size == 8:
-        return Finding(OK, "acknowledged", str(int.from_bytes(file.read_bytes(), "big")))
-    return Finding(FAIL, "acknowledged", call.words(
-        f"{size} 字节，应为 8 字节：丢失的区块不会被发现",
-        f"{size} bytes, 8 are due: lost blocks would not be noticed"),
-        call.words("运行 xinglin fsck，与最新的回执核对高度；下一个区块会重新写入",
-                   "run xinglin fsck and compare the height with the newest receipts; the next block writes it anew"))
+    file = call.home / "ledger" / acknowledged.NAME
+    try:
+        height = acknowledged.read(file)
+        size = file.stat().st_size if file.exists() else 0
+        found = call.words(f"{size} 字节，应为 8 字节：丢失的区块不会被发现",
+                           f"{size} bytes, 8 are due: lost blocks would not be noticed")
+    except Failed as error:
+        height, found = None, error.detail
+    if height is not None:
+        return Finding(OK, "acknowledged", str(height))
+    return Finding(FAIL, "acknowledged", found, call.words(
+        "运行 xinglin fsck，与最新的回执核对高度；下一个区块会重新写入",
+        "run xinglin fsck and compare the height with the newest receipts; the next block writes it anew"))
 
 
 def _permissions(call: Call) -> Finding:

@@ -34,6 +34,7 @@ from xinglin.base.limits import (
     SIGNATURE_CHUNK_MIN,
 )
 from xinglin.base.units import MS_PER_HOUR
+from xinglin.engine import acknowledged
 from xinglin.engine.acknowledged import Acknowledged
 from xinglin.engine.alarm import require_no_alarm, write_alarm
 from xinglin.engine.asked import Asked
@@ -162,7 +163,7 @@ class Embedded:
         self._folder = folder
         self._executor = threading.Thread(target=self._execute, name="executor", daemon=True)
         self._syncer = threading.Thread(target=self._sync, name="syncer", daemon=True)
-        self._acknowledged = Acknowledged(folder / "acknowledged")
+        self._acknowledged = Acknowledged(folder / acknowledged.NAME)
         self._wake_up = WakeUp()
         try:
             self._check_start()

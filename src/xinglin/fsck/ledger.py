@@ -15,7 +15,7 @@ from xinglin.engine.store import Store
 from xinglin.fsck.access_log import AccessLog
 from xinglin.fsck.blocks import Blocks
 from xinglin.fsck.codes import FsckCode, Lie
-from xinglin.fsck.formats import Tip, check_families, read, same
+from xinglin.fsck.formats import HEIGHT_BYTES, Tip, check_families, read, same
 from xinglin.fsck.indexes import Indexes, check_executed
 from xinglin.fsck.rows import Rows
 from xinglin.fsck.transactions import Transactions
@@ -157,6 +157,8 @@ def _check_acknowledged(folder: Path, tip: Tip) -> None:
     """Nobody was told of a height that the store does not have."""
     file = folder / "acknowledged"
     noted = file.read_bytes() if file.exists() else b""
-    height = int.from_bytes(noted, "big") if len(noted) == 8 else 0
+    if len(noted) not in (0, HEIGHT_BYTES):            # none before the first block
+        raise Lie(FsckCode.TIP_LIES, f"acknowledged: {len(noted)} bytes, {HEIGHT_BYTES} are due")
+    height = int.from_bytes(noted, "big")
     if tip.height < height:
         raise Lie(FsckCode.TIP_LIES, f"the store ends at {tip.height}, {height} was acknowledged")
