@@ -38,6 +38,9 @@ from xinglin.modules import members, module_set
 from xinglin.modules.decision import commit
 from xinglin.node import LocalTransport, Node
 
+ORGANISATION_CARD = ("zh", "en", "kind"), ("member",)      # texts and ids in card.json
+STAFF_CARD = ("name", "role"), ("account",)
+
 MEMBER_SUITE = SignatureSuite.ED25519_ML_DSA_65
 UNITS_PER_SECOND = 5_000           # about 1,500 consent changes a second for one member
 
@@ -181,7 +184,7 @@ class Home:
         return next((one for one in self.organisations() if one.member == member), None)
 
     def _organisation(self, folder: Path) -> Organisation:
-        card = _read_card(folder / "card.json", ("zh", "en", "kind"), ("member",))
+        card = read_card(folder / "card.json", *ORGANISATION_CARD)
         service = bytes.fromhex(card["service"]) if "service" in card else None
         return Organisation(folder.name, card["zh"], card["en"], card["kind"], bytes.fromhex(card["member"]),
                             service, folder)
@@ -189,7 +192,7 @@ class Home:
     def staff(self, organisation: Organisation) -> list[Staff]:
         found = []
         for file in sorted((organisation.folder / "staff").glob("*.json")):
-            card = _read_card(file, ("name", "role"), ("account",))
+            card = read_card(file, *STAFF_CARD)
             found.append(Staff(file.stem, card["name"], card["role"], bytes.fromhex(card["account"]), organisation,
                                file.with_suffix(".key")))
         return found
@@ -219,7 +222,7 @@ class Home:
             self._enrol(organisation, begun, pending, key_file, None, lambda key: members.EnrolService(
                 member=organisation.member, account=account, suite=key.suite, key=key.public))
         card = organisation.folder / "card.json"
-        _write_json(card, _read_card(card, ("zh", "en", "kind"), ("member",)) | {"service": begun["account"]})
+        _write_json(card, read_card(card, ("zh", "en", "kind"), ("member",)) | {"service": begun["account"]})
         pending.unlink()
         return account
 
@@ -281,7 +284,7 @@ class Home:
         """The card of an enrolment that came to the ledger and no further. One that never did leaves the name free."""
         if not pending.exists():
             return None
-        card = _read_card(pending, (), ("account",))
+        card = read_card(pending, (), ("account",))
         if self.node.rows(ACCOUNTS, bytes.fromhex(card["account"])):
             return card
         key_file.unlink(missing_ok=True)       # first: without its card it could not be told from a key in use
@@ -324,7 +327,7 @@ class Home:
             return
         card = folder / "card.json"
         if not card.exists() or not self.node.rows(
-                members.MEMBERS, bytes.fromhex(_read_card(card, (), ("member",))["member"])):
+                members.MEMBERS, bytes.fromhex(read_card(card, (), ("member",))["member"])):
             shutil.rmtree(folder)
 
     def propose(self, proposer: Organisation, member: MemberId, motion: members.Motion) -> Sent:
@@ -455,7 +458,7 @@ def _write_json(file: Path, value: dict[str, str]) -> None:
         raise Failed(HomeCode.CARD_NOT_WRITTEN, f"{file}: {error.strerror}") from None
 
 
-def _read_card(file: Path, texts: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+def read_card(file: Path, texts: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
     """Text by name, the named ones among it; `ids`, and a `service` where one is, are ids.
 
     Errors  NotUnderstood CARD_NOT_UNDERSTOOD, with the file.

@@ -111,6 +111,11 @@ def in_use(home: Path) -> AbstractContextManager[object]:
     return Held()
 
 
+def card_and_in_use(home: Path) -> AbstractContextManager[object]:
+    (home / "organisations" / "east" / "card.json").write_text("[1]")
+    return in_use(home)
+
+
 def other_modules(home: Path) -> None:
     shutil.rmtree(home / "ledger")
     homes.Home(home / "ledger", modules=MODULES[:-1]).node.close()
@@ -136,6 +141,11 @@ ILLNESSES: dict[str, tuple[Plant, str, str, str]] = {
                             "bring it back"),
     "member's key gone": (lambda home: (home / "organisations" / "west" / "member.key").unlink(), "keys", "FAIL",
                           "bring it back"),
+    "card cut": (lambda home: (home / "organisations" / "east" / "card.json").write_text("{") and None, "cards", "FAIL",
+                 "Restore the file"),
+    "card a number": (lambda home: (home / "organisations" / "west" / "card.json").write_text("7") and None, "cards",
+                      "FAIL", "Restore the file"),
+    "card a list, ledger in use": (card_and_in_use, "cards", "FAIL", "Restore the file"),
     "service's key damaged": (lambda home: os.truncate(home / "organisations" / "east" / "service.key", 60), "keys",
                               "FAIL", "bring it back"),
     "acknowledged torn": (lambda home: os.truncate(home / "ledger" / "acknowledged", 3), "acknowledged", "FAIL",

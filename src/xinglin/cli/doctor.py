@@ -13,11 +13,10 @@ from typer import Option
 
 from xinglin.base.check import Failed
 from xinglin.base.units import MS_PER_SECOND
-from xinglin.cli import details, doctor_files, show
+from xinglin.cli import doctor_files, show
 from xinglin.cli.call import Call
-from xinglin.cli.doctor_files import FAIL, OK, WARN, Finding
+from xinglin.cli.doctor_files import FAIL, OK, WARN, Finding, failed
 from xinglin.cli.show import Column, Time
-from xinglin.cli.words import words_of
 from xinglin.client import pins
 from xinglin.engine.codes import EngineCode
 from xinglin.holder import read_log, shelf
@@ -44,7 +43,9 @@ CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "tr
 
 def doctor(ctx: typer.Context, records: Annotated[bool, Option("--records")] = False) -> None:
     call = Call.of(ctx)
-    findings = [*_machine(call), *_trust(call), *doctor_files.findings(call), *_home(call, records)]
+    findings = [*_machine(call), *_trust(call), *doctor_files.findings(call)]
+    ill = [one.check for one in findings if one.state == FAIL]
+    findings += [one for one in _home(call, records) if one.check not in ill]       # it reads the cards once more
     show.rows(call, FOUND, [one._asdict() | {"title": _title(call, one.check)} for one in findings])
     raise typer.Exit(1 if any(one.state == FAIL for one in findings) else 0)
 
@@ -75,7 +76,7 @@ def _trust(call: Call) -> Iterator[Finding]:
     try:
         trusted = pins.read(pins.config_folder())
     except Failed as error:
-        yield _failed(call, "trust", error, FAIL)
+        yield failed(call, "trust", error, FAIL)
         return
     yield Finding(OK, "trust", ", ".join(sorted(trusted)) or call.words(
         "尚未信任任何网络", "no network is trusted yet"))
@@ -86,7 +87,7 @@ def _home(call: Call, records: bool) -> Iterator[Finding]:
         home = Home.open(call.home)
     except Failed as error:
         harmless = error.code in (HomeCode.NO_HOME_HERE, EngineCode.STORE_IN_USE)
-        yield _failed(call, "ledger", error, WARN if harmless else FAIL)
+        yield failed(call, "ledger", error, WARN if harmless else FAIL)
         return
     with home:
         height, time_ms = home.node.ask(lambda ledger: (ledger.height, ledger.time_ms))
@@ -98,7 +99,7 @@ def _home(call: Call, records: bool) -> Iterator[Finding]:
             for organisation in organisations:
                 home.staff(organisation)
         except Failed as error:
-            yield _failed(call, "cards", error, FAIL)
+            yield failed(call, "cards", error, FAIL)
             return
         for organisation in organisations:
             if (organisation.folder / "vault").is_dir():
@@ -134,7 +135,7 @@ def _vault(call: Call, home: Home, organisation: Organisation, records: bool) ->
         if records:
             yield _records(call, holder, slug)
     except Failed as error:
-        yield _failed(call, f"vault {slug}", error, FAIL)
+        yield failed(call, f"vault {slug}", error, FAIL)
         return
     yield Finding(OK, f"mirror {slug}", ", ".join(map(str, mirrors))) if mirrors else Finding(
         WARN, f"mirror {slug}", call.words("没有：这块磁盘一坏，病历就再也打不开",
@@ -156,17 +157,8 @@ def _room(call: Call, holder: Holder, slug: str) -> Finding:
         return Finding(WARN, check, ", ".join(damaged), call.words(
             "请从镜像恢复所列密钥", "bring the keys named back from a mirror"))
     if incomplete:
-        return _failed(call, check, Failed(VaultCode.CABINET_DAMAGED, ", ".join(one.hex() for one in incomplete)), FAIL)
+        return failed(call, check, Failed(VaultCode.CABINET_DAMAGED, ", ".join(one.hex() for one in incomplete)), FAIL)
     return Finding(OK, check, call.words("密钥与索引完好", "keys and indexes are sound"))
-
-
-def _failed(call: Call, check: str, error: Failed, state: str) -> Finding:
-    words = words_of(error.code.value, call.lang)
-    what = words.what if words else str(error)
-    detail = details.said(error.detail, call.lang)
-    if detail:
-        what += call.words(f"（{detail}）", f" ({detail})")
-    return Finding(state, check, f"{error.code.shown} {what}", words.fix if words else "")
 
 
 def _records(call: Call, holder: Holder, slug: str) -> Finding:

@@ -12,8 +12,10 @@ from xinglin.backup.contents import NOTE_NAME
 from xinglin.base import codec
 from xinglin.base.check import Failed
 from xinglin.base.units import MS_PER_DAY
+from xinglin.cli import details
 from xinglin.cli.call import Call
 from xinglin.cli.show import Time
+from xinglin.cli.words import words_of
 from xinglin.client.key_file import KeyFile
 from xinglin.engine import acknowledged
 from xinglin.engine.alarm import ALARM_NAME
@@ -22,6 +24,7 @@ from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import META_MANIFEST, META_TIP, TipRow
 from xinglin.engine.store import Store
 from xinglin.engine.tree import StateTree
+from xinglin.home import ORGANISATION_CARD, STAFF_CARD, read_card
 from xinglin.kernel.genesis import Manifest, hash_suite
 
 READ_BYTES_MAX = 256 * 1024 * 1024     # of a store that is read through here; a larger one is for fsck
@@ -43,6 +46,15 @@ class Finding(NamedTuple):
     repair: str = ""
 
 
+def failed(call: Call, check: str, error: Failed, state: str) -> Finding:
+    words = words_of(error.code.value, call.lang)
+    what = words.what if words else str(error)
+    detail = details.said(error.detail, call.lang)
+    if detail:
+        what += call.words(f"（{detail}）", f" ({detail})")
+    return Finding(state, check, f"{error.code.shown} {what}", words.fix if words else "")
+
+
 def findings(call: Call) -> Iterator[Finding]:
     """Nothing of a folder that is no home, which is said elsewhere."""
     if not (call.home / "ledger" / "store").is_dir():
@@ -50,7 +62,7 @@ def findings(call: Call) -> Iterator[Finding]:
     yield _alarm(call)
     yield _acknowledged(call)
     yield _permissions(call)
-    yield _keys(call)
+    yield from _keys(call)
     yield _left_over(call)
     yield from _store(call)
 
@@ -97,13 +109,28 @@ def _permissions(call: Call) -> Finding:
     return Finding(OK, "permissions", call.words("只有本用户可打开", "for this user alone"))
 
 
-def _keys(call: Call) -> Finding:
-    """Of everyone who signs in this home: there, and whole."""
-    wanted = []
-    for card in sorted(call.home.glob("organisations/*/card.json")):
-        served = "service" in json.loads(card.read_text("utf-8"))
-        wanted += [card.with_name("member.key"), *([card.with_name("service.key")] if served else [])]
-    wanted += [card.with_suffix(".key") for card in sorted(call.home.glob("organisations/*/staff/*.json"))]
+def _keys(call: Call) -> Iterator[Finding]:
+    """Of everyone who signs in this home: cards that can be read, and keys that are there, and whole."""
+    wanted, unread = [], []
+    for file in sorted(call.home.glob("organisations/*/card.json")):
+        try:
+            card = read_card(file, *ORGANISATION_CARD)
+        except Failed as error:
+            unread.append(error)
+            card = {}
+        wanted += [file.with_name("member.key"), *([file.with_name("service.key")] if "service" in card else [])]
+    for file in sorted(call.home.glob("organisations/*/staff/*.json")):
+        try:
+            read_card(file, *STAFF_CARD)
+        except Failed as error:
+            unread.append(error)
+        wanted.append(file.with_suffix(".key"))
+    if unread:
+        yield failed(call, "cards", unread[0], FAIL)
+    yield _key_files(call, wanted)
+
+
+def _key_files(call: Call, wanted: list[Path]) -> Finding:
     missing = [file for file in (call.home / "ledger" / "checkpoint.key", *wanted) if not file.exists()]
     repair = call.words("从另行保管之处放回；备份中没有密钥",
                         "bring it back from where keys are kept; backups have none")
