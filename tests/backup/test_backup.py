@@ -119,6 +119,16 @@ def test_nothing_that_signs_or_opens_is_in_a_backup(home: Path, tmp_path: Path) 
         "checkpoint.key", "member.key", "service.key", "keystore", "chen.key", "patient.wallet"}
 
 
+def test_keys_that_are_to_take_the_place_of_others_are_kept_by_other_ways_too(home: Path, tmp_path: Path) -> None:
+    coming = ["organisations/xinglin/member.replacement", "organisations/xinglin/service.rotation",
+              "organisations/xinglin/staff/chen.rotation", "organisations/xinglin/member.next"]
+    for name in coming:
+        (home / name).write_bytes(b"new key")
+    made = backup.of_closed(home, tmp_path / "copy")
+    assert {*coming} < {*made.apart}
+    assert not [path for path in (tmp_path / "copy").rglob("*") if path.is_file() and b"new key" in path.read_bytes()]
+
+
 def test_a_backup_of_a_running_node_is_of_one_moment(home: Path, tmp_path: Path) -> None:
     with Home.open(home) as one:
         ended = threading.Event()

@@ -132,6 +132,15 @@ def long_ago(home: Path) -> None:
     (home / "last-backup.json").write_text(json.dumps({"folder": "x", "made_ms": made_ms, "height": 1}))
 
 
+def coming(name: str, mode: int = 0o600) -> Plant:
+    """The file of a key that is to take another's place."""
+    def plant(home: Path) -> None:
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).touch(mode)
+        (home / name).chmod(mode)
+    return plant
+
+
 ILLNESSES: dict[str, tuple[Plant, str, str, str]] = {
     "clock behind the tip": (clock_back, "ledger", "FAIL", "clock"),
     "file for everyone": (lambda home: (home / "ledger" / "checkpoint.key").chmod(0o644), "permissions", "FAIL",
@@ -172,6 +181,18 @@ ILLNESSES: dict[str, tuple[Plant, str, str, str]] = {
                                     (home / "organisations" / "east" / "mirrors").unlink()] and None,
                       "vault east", "FAIL", "mirror"),
     "reads not anchored": (read_without_anchor, "reads east", "WARN", "xinglin access anchor --as east"),
+    "a new service key for everyone": (coming("organisations/east/service.rotation", 0o644), "permissions", "FAIL",
+                                       "chmod 600"),
+    "a new member key for everyone": (coming("organisations/east/member.replacement", 0o640), "permissions", "FAIL",
+                                      "chmod 600"),
+    "a new staff key for everyone": (coming("organisations/east/staff/chen.next", 0o604), "permissions", "FAIL",
+                                     "chmod 600"),
+    "rotation cut off": (coming("organisations/east/member.rotation"), "rotations", "WARN",
+                         "xinglin key rotate --member east"),
+    "service's rotation cut off": (coming("organisations/east/service.next"), "rotations", "WARN",
+                                   "xinglin key rotate --service east"),
+    "person's rotation cut off": (coming("organisations/west/staff/liu.rotation"), "rotations", "WARN",
+                                  "xinglin key rotate --person west/liu"),
     "left over": (lambda home: (home / "organisations" / "east" / ".card.json.12ab.part").touch(), "leftovers", "WARN",
                   "rm -r"),
     "backup cut off": (lambda home: (home / "ledger" / ".backup-12ab").mkdir(), "leftovers", "WARN", "rm -r"),
@@ -191,6 +212,12 @@ def test_a_planted_illness_is_found_with_its_repair(shell: Shell, name: str) -> 
         found = looked(shell)
     assert found[check]["state"] == state, found
     assert repair in found[check]["repair"]
+
+
+def test_a_key_that_members_vote_on_is_told_and_no_illness(shell: Shell) -> None:
+    coming("organisations/east/member.replacement")(shell.home)
+    found = looked(shell)["rotations"]
+    assert found["state"] == "OK" and "organisations/east/member.replacement" in found["found"]
 
 
 def test_a_network_that_was_never_backed_up_is_told_so_after_a_week(tmp_path: Path) -> None:

@@ -27,9 +27,16 @@ PLAIN = ("ledger/clock", "ledger/successors", "organisations/*/card.json", "orga
          "organisations/*/vault/segments/*")
 CABINETS = "organisations/*/vault/cabinet.db"
 
+# A home's secrets, of all that asks for them. A key that is to take another's place is drawn before the ledger hears of
+# it (home_keys.py): .rotation by who has the old one, .replacement by votes; .next was either.
+SIGN = ("organisations/*/member", "organisations/*/service", "organisations/*/staff/*")
+CUT_OFF = tuple([f"{one}.{ending}" for one in SIGN for ending in ("rotation", "next")])
+VOTED_ON = tuple([f"{one}.replacement" for one in SIGN])
+KEYS = ("ledger/checkpoint.key", *[f"{one}.key" for one in SIGN], *CUT_OFF, *VOTED_ON, "wallets/*.wallet")
+KEYSTORES = "organisations/*/vault/keystore"
+
 # To be brought by other hands, and by other ways.
-APART = ("ledger/checkpoint.key", "organisations/*/member.key", "organisations/*/service.key",
-         "organisations/*/staff/*.key", "organisations/*/vault/keystore", "wallets/*.wallet")
+APART = (*KEYS, KEYSTORES)
 
 HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -36,7 +36,7 @@ FOUND = (Column("state", "状态", "state"), Column("title", "检查", "check"),
 # What is looked at, for Chinese readers; programs go by `check`.
 CHECKS_ZH = {"python": "Python", "locale": "字符编码", "disk": "磁盘", "trust": "信任的网络", "ledger": "账本",
              "clock": "时钟", "pin": "本网络", "cards": "机构资料", "vault": "保险库", "alarm": "警报",
-             "acknowledged": "已确认高度",
+             "acknowledged": "已确认高度", "rotations": "更换中的密钥",
              "permissions": "文件权限", "keys": "密钥文件", "leftovers": "残留文件", "store": "存储",
              "snapshot": "树快照", "backup": "备份", "mirror": "密钥库镜像", "reads": "读取锚定", "records": "病历"}
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from xinglin.backup import contents
 from xinglin.backup.contents import NOTE_NAME
 from xinglin.base import codec
 from xinglin.base.check import Failed
@@ -33,9 +34,8 @@ NAMED_MAX = 3                          # of a kind; the rest are counted
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 
-SECRET = ("ledger/checkpoint.key", "organisations/*/*.key", "organisations/*/staff/*.key", "wallets/*.wallet",
-          "organisations/*/vault/cabinet.db*", "organisations/*/vault/keystore/*")
-FOLDERS = ("ledger/store", "organisations/*/vault/keystore", "organisations/*/vault")
+SECRET = (*contents.KEYS, contents.CABINETS + "*", contents.KEYSTORES + "/*")
+FOLDERS = ("ledger/store", contents.KEYSTORES, "organisations/*/vault")
 LEFT_OVER = ("**/.*.part", "ledger/.backup-*", "**/*.restore")
 
 
@@ -63,6 +63,7 @@ def findings(call: Call) -> Iterator[Finding]:
     yield _acknowledged(call)
     yield _permissions(call)
     yield from _keys(call)
+    yield _rotations(call)
     yield _left_over(call)
     yield from _store(call)
 
@@ -146,6 +147,23 @@ def _key_files(call: Call, wanted: list[Path]) -> Finding:
         except Failed as error:
             return Finding(FAIL, "keys", f"{file.relative_to(call.home)}: {error}", repair)
     return Finding(OK, "keys", str(1 + len(wanted)))
+
+
+def _rotations(call: Call) -> Finding:
+    """Keys that are to take others' place. The ledger may have them already, and so none is deleted."""
+    cut_off, voted_on = [
+        sorted({file.relative_to(call.home) for pattern in patterns for file in call.home.glob(pattern)})
+        for patterns in (contents.CUT_OFF, contents.VOTED_ON)]
+    if not cut_off:
+        names = ", ".join(map(str, voted_on[:NAMED_MAX]))
+        return Finding(OK, "rotations", call.words(f"待表决：{names}", f"voted on: {names}") if voted_on
+                       else call.words("没有", "none"))
+    first, count = cut_off[0], len(cut_off)
+    of_staff = first.parent.name == "staff" and len(first.parts) == 4
+    option, whose = ("person", f"{first.parts[1]}/{first.stem}") if of_staff else (first.stem, first.parts[1])
+    return Finding(WARN, "rotations", call.words(
+        f"{first} 等 {count} 个：更换中断，请勿删除", f"{first}, {count} in all, were cut off: delete none"),
+        f"xinglin key rotate --{option} {shlex.quote(whose)}")
 
 
 def _left_over(call: Call) -> Finding:
