@@ -20,18 +20,13 @@ from xinglin.engine.clock import SystemClock
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import META_MANIFEST, META_TIP, TipRow
 from xinglin.engine.store import Store
+from xinglin.engine.told import Told, untold
 from xinglin.kernel.genesis import Manifest, chain_id, network_id
 from xinglin.node import Node
 from xinglin.vault import cabinet
 
 PIECE_BYTES = 1024 * 1024
 FROZEN = ".backup-{}"              # in the ledger's folder while it is copied
-
-Told = Callable[[str, int, int], None]      # what is under way, bytes done, of how many
-
-
-def untold(_: str, __: int, ___: int) -> None:
-    """For whoever does not want to hear how far it is."""
 
 
 def of_closed(home: Path, to: Path, told: Told = untold) -> Contents:

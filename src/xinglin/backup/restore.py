@@ -8,9 +8,10 @@ from xinglin import disk, fsck
 from xinglin.backup import contents
 from xinglin.backup.codes import BackupCode
 from xinglin.backup.contents import Contents
-from xinglin.backup.make import Told, copy_file, untold
+from xinglin.backup.make import copy_file
 from xinglin.base.check import Failed, NotVerified
 from xinglin.engine.codes import EngineCode
+from xinglin.engine.told import Told, untold
 from xinglin.kernel.module import ModuleSet
 
 

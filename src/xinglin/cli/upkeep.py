@@ -24,6 +24,7 @@ from xinglin.engine import pruning
 from xinglin.engine.alarm import write_alarm
 from xinglin.engine.ledger import Ledger
 from xinglin.engine.scrub import Phase, Scrubber
+from xinglin.engine.told import Told
 from xinglin.kernel.module import ModuleSet
 from xinglin.modules import module_set
 
@@ -42,8 +43,6 @@ BACKUP = (Column("folder", "备份", "backup"), Column("chain", "网络", "netwo
           Column("height", "高度", "height"), Column("files", "文件数", "files"), Column("bytes", "字节数", "bytes"))
 DOING = {"blocks": "区块", "indexes": "索引", "rows": "状态行", "state tree": "状态树", "replay": "重新执行",
          "files": "文件"}
-
-Told = Callable[[str, int, int], None]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from xinglin.base.ids import NetworkId
 from xinglin.base.policy import read_policy
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import Store
+from xinglin.engine.told import Told, untold
 from xinglin.fsck.access_log import AccessLog
 from xinglin.fsck.blocks import Blocks
 from xinglin.fsck.codes import FsckCode, Lie
@@ -23,11 +24,6 @@ from xinglin.kernel.genesis import Manifest, chain_id, hash_suite, network_id
 from xinglin.kernel.module import ModuleSet
 
 T = TypeVar("T")
-Told = Callable[[str, int, int], None]      # what is under way, done, of how many
-
-
-def untold(_: str, __: int, ___: int) -> None:
-    """For whoever does not want to hear how far it is."""
 
 
 class Report(NamedTuple):

@@ -12,9 +12,10 @@ from xinglin.base.check import InvariantBroken
 from xinglin.base.crypto import HashSuite
 from xinglin.base.history import Appended, Frontier, append
 from xinglin.engine.store import Store
+from xinglin.engine.told import Told, untold
 from xinglin.fsck.codes import FsckCode, Lie
 from xinglin.fsck.formats import ID_BYTES, Block, Tip, read, same
-from xinglin.fsck.ledger import Opened, Told, check, letting_go, opened, untold
+from xinglin.fsck.ledger import Opened, check, letting_go, opened
 from xinglin.fsck.transactions import Raws
 from xinglin.fsck.trees import EMPTY, Digest
 from xinglin.kernel.executor import Applied, Executor
