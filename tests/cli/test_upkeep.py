@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli.command import Shell
-from fsck.ledgers import flipped, put
+from fsck.ledgers import flipped, put, stored
 from xinglin.base.check import Failed
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import Store
@@ -78,6 +78,14 @@ def test_pruning_asks_first_and_takes_a_height_or_a_day(shell: Shell) -> None:
     assert "below height 3 have no bytes" in shell.ok("fsck").err
     assert shell.run("fsck", "--replay").code == 5
     assert shell.json("prune", "--before", "2001-01-01", "--yes")["transactions"] == 0
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "stop it, then repeat"), ("zh", "停止该进程后重试")])
+def test_a_backup_of_a_home_that_another_process_has_open_says_what_to_do(shell: Shell, lang: str, said: str) -> None:
+    with stored(shell.home / "ledger"):
+        done = shell.run("backup", "-o", shell.folder / "copy", "--lang", lang)
+    assert done.code == 1 and "XL-8000" in done.err and said in done.err
+    assert not (shell.folder / "copy").exists()
 
 
 def test_a_home_is_backed_up_and_restored_and_told_what_is_still_to_be_brought(shell: Shell) -> None:

@@ -6,7 +6,7 @@ allow-list: docs/adr/0030-trust-what-is-stored.md
 
 from xinglin.backup.codes import BackupCode
 from xinglin.backup.contents import Contents
-from xinglin.backup.make import of_closed, of_running
+from xinglin.backup.make import of_closed
 from xinglin.backup.restore import Restored, restore
 
-__all__ = ["BackupCode", "Contents", "Restored", "of_closed", "of_running", "restore"]
+__all__ = ["BackupCode", "Contents", "Restored", "of_closed", "restore"]

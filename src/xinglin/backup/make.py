@@ -22,7 +22,6 @@ from xinglin.engine.ledger import META_MANIFEST, META_TIP, TipRow
 from xinglin.engine.store import Store
 from xinglin.engine.told import Told, untold
 from xinglin.kernel.genesis import Manifest, chain_id, network_id
-from xinglin.node import Node
 from xinglin.vault import cabinet
 
 PIECE_BYTES = 1024 * 1024
@@ -43,14 +42,6 @@ def of_closed(home: Path, to: Path, told: Told = untold) -> Contents:
         store.close()
 
 
-def of_running(home: Path, node: Node, to: Path, told: Told = untold) -> Contents:
-    """Back up a home whose node runs in this process, which waits for as long as the cabinets take to copy.
-
-    Errors  Failed ENGINE_STOPPED, ALARM_STANDS, BACKUP_NOT_WRITTEN.
-    """
-    return _made(home, to, told, lambda freeze: node.ask(lambda ledger: freeze(ledger.store)))
-
-
 class Moment(NamedTuple):
     """Where the ledger stood when it was copied."""
 
@@ -59,7 +50,7 @@ class Moment(NamedTuple):
 
 
 def _made(home: Path, to: Path, told: Told, at_one_moment: Callable[[Callable[[Store], Moment]], Moment]) -> Contents:
-    """`at_one_moment` calls what it is given while nobody writes."""
+    """`at_one_moment` calls what it is given while nobody writes: with the store to itself, or between two blocks."""
     frozen = home / "ledger" / FROZEN.format(secrets.token_hex(4))
     try:
         disk.make_folder(to)
