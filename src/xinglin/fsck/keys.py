@@ -1,8 +1,8 @@
 """Which keys an account signs with: those in its row at the tip, and those that it had before they made room there.
 
-A row gives up a key only when it is full, and stays full then. So of all other accounts the row tells enough; of these
-few, what the founding and the messages brought is kept on the way along the blocks. A key that votes bring counts from
-the vote that carries it.
+A row gives up a key only when it has no place for another, and never has many places again. So of all other accounts
+the row tells enough; of these few, what the founding and the messages brought is kept on the way along the blocks. A
+key that votes bring counts from the vote that carries it.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from xinglin.kernel.genesis import Founder
 from xinglin.modules import members
 
 ACCOUNTS_KEPT_MAX = 100_000        # rows held in memory; then it begins anew
-# A full row takes KEYS_PER_ACCOUNT_MAX new keys in KEY_KEPT_MS, and a replaced key signs on for KEY_OVERLAP_MS_MAX.
+FULL_MIN = KEYS_PER_ACCOUNT_MAX - 1     # a row with fewer never gave up one, also where one place is not for all
+# A row takes KEYS_PER_ACCOUNT_MAX new keys in KEY_KEPT_MS, and a replaced key signs on for KEY_OVERLAP_MS_MAX.
 BROUGHT_KEPT_MAX = KEYS_PER_ACCOUNT_MAX * (KEY_OVERLAP_MS_MAX // KEY_KEPT_MS + 1)
 
 
@@ -62,7 +63,7 @@ class Keys:
 
     def gave_up_some(self, account: bytes) -> bool:
         """Whether the account may have had keys that its row has no more."""
-        return len(self._row(account)) == KEYS_PER_ACCOUNT_MAX
+        return len(self._row(account)) >= FULL_MIN
 
     def take(self, messages: Sequence[Any], specs: Sequence[Any], events: Sequence[Any]) -> None:
         """Of a transaction that the rules did not refuse: its messages, and an event of each."""
