@@ -1,7 +1,7 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `retire_keys` and `suspend`,
-during execution.
+Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `replace_keys`, `retire_keys`
+and `suspend`, during execution.
 A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
 
@@ -13,7 +13,13 @@ from msgspec import Meta, structs
 from xinglin.base.check import KeyInvalid
 from xinglin.base.crypto import SignatureSuite, check_key, key_hash
 from xinglin.base.ids import AccountId, KeyHash
-from xinglin.base.limits import KEY_BYTES_MAX, KEY_KEPT_MS, KEY_OVERLAP_MS_MAX, KEYS_PER_ACCOUNT_MAX
+from xinglin.base.limits import (
+    KEY_BYTES_MAX,
+    KEY_KEPT_MS,
+    KEY_OVERLAP_MS_MAX,
+    KEYS_BROUGHT_MAX,
+    KEYS_PER_ACCOUNT_MAX,
+)
 from xinglin.base.units import Millis
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Inner, Row, Table, refuse
@@ -103,21 +109,32 @@ def enrol_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byte
     In a full row the key that ended longest ago makes room, if that was long enough ago.
     """
     added = require_new_key(ctx, account, suite, key, custody)
-    row = _existing(ctx, account)
-    kept = _make_room(row.keys, ctx.block_time_ms)
-    if len(kept) == KEYS_PER_ACCOUNT_MAX:
-        refuse(KernelCode.TOO_MANY_KEYS)
-    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*kept, added)))
+    _add(ctx, account, added, KEYS_BROUGHT_MAX)
     return added.id
 
 
-def _make_room(keys: tuple[Key, ...], now_ms: Millis) -> tuple[Key, ...]:
+def replace_keys(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> None:
+    """End every key, and add one. As `enrol_key`, but with a place of its own, that only this fills: whoever has the
+    account's keys could keep it out for a month otherwise, with keys that end later or have just ended.
+    """
+    added = require_new_key(ctx, account, suite, key, custody)
+    _add(ctx, account, added, KEYS_PER_ACCOUNT_MAX)
+    retire_keys(ctx, account, but=added.id)
+
+
+def _add(ctx: Context, account: AccountId, added: Key, at_most: int) -> None:
+    row = _existing(ctx, account)
+    kept = _make_room(row.keys, ctx.block_time_ms, at_most)
+    if len(kept) >= at_most:
+        refuse(KernelCode.TOO_MANY_KEYS)
+    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*kept, added)))
+
+
+def _make_room(keys: tuple[Key, ...], now_ms: Millis, at_most: int) -> tuple[Key, ...]:
     """A key that ended within the window of a transaction stays: one signed before must find that it ended."""
-    if len(keys) < KEYS_PER_ACCOUNT_MAX:
-        return keys
-    over = [key for key in keys if has_ended(key, now_ms - KEY_KEPT_MS)]
-    gone = min(over, key=lambda key: key.ends_ms) if over else None
-    return tuple([key for key in keys if key is not gone])
+    over = sorted([key for key in keys if has_ended(key, now_ms - KEY_KEPT_MS)], key=lambda key: key.ends_ms)
+    gone = [key.id for key in over[:max(0, len(keys) + 1 - at_most)]]
+    return tuple([key for key in keys if key.id not in gone])
 
 
 def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes,

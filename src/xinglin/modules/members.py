@@ -34,10 +34,10 @@ from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
     ends_last,
-    enrol_key,
     kind_of,
     live_key,
     open_with_key,
+    replace_keys,
     require_new_key,
     retire_keys,
     rotate_key,
@@ -432,8 +432,7 @@ def _count_key(ctx: Context, member: MemberId, row: KeyMotionRow) -> Event:
     if not carried:
         ctx[KEY_MOTIONS].put((member, proposer), row)
     elif row.motion is KeyMotion.REPLACE:
-        enrol_key(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
-        retire_keys(ctx, member, but=row.id)
+        replace_keys(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
         ctx[KEY_MOTIONS].delete((member, proposer))
     else:
         retire_keys(ctx, member, only=row.id)
