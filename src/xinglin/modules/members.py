@@ -33,6 +33,7 @@ from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
+    Key,
     ends_last,
     kind_of,
     live_key,
@@ -303,14 +304,21 @@ def vote(ctx: Context, msg: Vote) -> Event:
     motion = ctx[MOTIONS].get((msg.member, msg.motion))
     if motion is None:
         refuse(Refusal.MOTION_NOT_FOUND)
-    again = msg.voter in motion.voters
-    if again and not _suffice(ctx, standing(ctx, motion)):
-        refuse(Refusal.ALREADY_VOTED)
+    voters = _joined(ctx, motion, msg.voter)
     _keep_one(ctx, msg.motion)
     if msg.motion is Motion.ADMIT:
         _require_room(ctx)
 
-    return _count(ctx, msg.member, msg.motion, motion.voters if again else (*motion.voters, msg.voter))
+    return _count(ctx, msg.member, msg.motion, voters)
+
+
+def _joined(ctx: Context, motion: MotionRow | KeyMotionRow, voter: MemberId) -> tuple[MemberId, ...]:
+    """Its voters with this one, who may be among them where that carries it now. Refused ALREADY_VOTED."""
+    if voter not in motion.voters:
+        return (*motion.voters, voter)
+    if not _suffice(ctx, standing(ctx, motion)):
+        refuse(Refusal.ALREADY_VOTED)
+    return motion.voters
 
 
 def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberId, ...]) -> Event:
@@ -398,9 +406,7 @@ def retire_key(ctx: Context, msg: RetireKey) -> Event:
     require_active(ctx, msg.proposer)
     if not ctx[MEMBERS].has((msg.member,)):
         refuse(Refusal.MEMBER_NOT_FOUND)
-    key = live_key(ctx, msg.member, msg.key)
-    if key is None:
-        refuse(Refusal.KEY_NOT_LIVE)
+    key = _key_to_end(ctx, msg.member, msg.key)
 
     return _count_key(ctx, msg.member, KeyMotionRow(
         motion=KeyMotion.RETIRE, suite=key.suite, key=key.key, id=key.id, voters=(msg.proposer,)))
@@ -412,20 +418,25 @@ def vote_key(ctx: Context, msg: VoteKey) -> Event:
     row = ctx[KEY_MOTIONS].get((msg.member, msg.proposer))
     if row is None or (row.motion, row.id) != (msg.motion, msg.key):
         refuse(Refusal.MOTION_NOT_FOUND)
-    again = msg.voter in row.voters
-    if again and not _suffice(ctx, standing(ctx, row)):
-        refuse(Refusal.ALREADY_VOTED)
+    voters = _joined(ctx, row, msg.voter)
+    if row.motion is KeyMotion.RETIRE:
+        _key_to_end(ctx, msg.member, row.id)          # rotated since, perhaps
 
-    return _count_key(ctx, msg.member, row if again else structs.replace(row, voters=(*row.voters, msg.voter)))
+    return _count_key(ctx, msg.member, structs.replace(row, voters=voters))
+
+
+def _key_to_end(ctx: Context, member: MemberId, key_id: KeyHash) -> Key:
+    """A key of a member that signs, and another is left when it ends. Refused KEY_NOT_LIVE, LAST_KEY_OF_MEMBER."""
+    key = live_key(ctx, member, key_id)
+    if key is None:
+        refuse(Refusal.KEY_NOT_LIVE)
+    if ends_last(ctx, member, key_id):
+        refuse(Refusal.LAST_KEY_OF_MEMBER)
+    return key
 
 
 def _count_key(ctx: Context, member: MemberId, row: KeyMotionRow) -> Event:
     """As `_count`. A proposer has one motion about a member's key: a newer one takes the older one's place."""
-    if row.motion is KeyMotion.RETIRE:
-        if live_key(ctx, member, row.id) is None:     # rotated since, perhaps
-            refuse(Refusal.KEY_NOT_LIVE)
-        if ends_last(ctx, member, row.id):
-            refuse(Refusal.LAST_KEY_OF_MEMBER)
     votes = standing(ctx, row)
     carried = _suffice(ctx, votes)
     proposer = row.voters[0]
