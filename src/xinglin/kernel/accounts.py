@@ -138,11 +138,11 @@ def _make_room(keys: tuple[Key, ...], now_ms: Millis, at_most: int) -> tuple[Key
 
 
 def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes,
-               old_until_ms: Millis) -> tuple[KeyHash, KeyHash]:
-    """Let `key` take the place of the one that signs here, in the same hands: (old, new).
+               old_until_ms: Millis) -> tuple[KeyHash, KeyHash, Millis]:
+    """Let `key` take the place of the one that signs here, in the same hands: (old, new, when the old one ends).
 
-    The old one signs until `old_until_ms`, or no more. One whose end is set already brings no successor: else
-    whoever has a replaced key could replace its own successor.
+    The old one signs until `old_until_ms`, or no more where that is past. One whose end is set already brings no
+    successor: else whoever has a replaced key could replace its own successor.
     """
     signing = next(signer.key for signer in ctx.signers if signer.account == account)
     old = find_key(_existing(ctx, account), signing)
@@ -153,8 +153,9 @@ def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byt
     if old_until_ms > ctx.block_time_ms + KEY_OVERLAP_MS_MAX:
         refuse(KernelCode.OVERLAP_TOO_LONG)
     new = enrol_key(ctx, account, suite, key, old.custody)
-    _end(ctx, account, (old.id,), max(old_until_ms, ctx.block_time_ms))
-    return old.id, new
+    ends_ms = max(old_until_ms, ctx.block_time_ms)
+    _end(ctx, account, (old.id,), ends_ms)
+    return old.id, new, ends_ms
 
 
 def retire_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None,

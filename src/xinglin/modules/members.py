@@ -385,8 +385,8 @@ def rotate(ctx: Context, msg: RotateKey) -> Event:
         refuse(Refusal.ACCOUNT_NOT_OF_A_MEMBER)
     _no_passkey(msg.suite)
 
-    old, new = rotate_key(ctx, msg.account, msg.suite, msg.key, msg.old_until_ms)
-    return KeyRotated(account=msg.account, old=old, new=new, old_until_ms=max(msg.old_until_ms, ctx.block_time_ms))
+    old, new, ends_ms = rotate_key(ctx, msg.account, msg.suite, msg.key, msg.old_until_ms)
+    return KeyRotated(account=msg.account, old=old, new=new, old_until_ms=ends_ms)
 
 
 def replace_key(ctx: Context, msg: ReplaceKey) -> Event:
