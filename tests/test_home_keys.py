@@ -163,7 +163,7 @@ def test_members_end_a_key_that_a_member_replaced_and_left_valid_for_a_while(hom
     east, west, south = (home.organisation(slug) for slug in ("east", "west", "south"))
     home_keys.rotate_member(home, south, home.node.now_ms() + MS_PER_HOUR)
     old, new = home_keys.live_keys(home, south.member)
-    home_keys.propose_retirement(home, east, south.member, old.id)
+    home_keys.propose_end(home, east, south.member, old.id)
     for voter in (west, south):
         ((at, row),) = home.node.rows(members.KEY_MOTIONS, south.member)
         home_keys.vote(home, voter, south.member, at[1], row)

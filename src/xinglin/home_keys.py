@@ -80,7 +80,7 @@ def propose_replacement(home: Home, proposer: Organisation, organisation: Organi
     return sent
 
 
-def propose_retirement(home: Home, proposer: Organisation, member: MemberId, key: KeyHash) -> Sent:
+def propose_end(home: Home, proposer: Organisation, member: MemberId, key: KeyHash) -> Sent:
     """Move that one key of a member ends now. Errors  Failed on a refusal."""
     return home.client.send([members.RetireKey(proposer=proposer.member, member=member, key=key)],
                             {proposer.member: home.member_key(proposer)})

@@ -28,7 +28,7 @@ def test_an_organisation_rotates_its_key(shell: Shell) -> None:
     assert len(keys(shell, "east")) == 1 and keys(shell, "east") != before
 
 
-def test_a_key_that_is_kept_is_retired_by_vote(shell: Shell) -> None:
+def test_a_key_that_is_kept_is_ended_by_vote(shell: Shell) -> None:
     assert shell.run("key", "rotate", "--member", "west", "--keep-old", "24").code == 0
     old, new = keys(shell, "west")
     done = shell.run("member", "retire-key", "west", old[:8], "--by", "east")

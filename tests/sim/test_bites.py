@@ -113,8 +113,8 @@ def a_deleted_row_that_stays_in_the_store(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "_write_rows", without_deleting)
 
 
-def keys_that_are_never_retired(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(members, "retire_keys", lambda ctx, account: None)
+def keys_that_never_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(members, "end_keys", lambda ctx, account: None)
 
 
 def a_breach_an_hour_late(patch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ PLANTED: tuple[tuple[Plant, tuple[str, ...]], ...] = (
     (a_denied_request_that_is_not_entered, ("I15",)),
     (a_page_that_is_not_logged, ("I15",)),
     (a_deleted_row_that_stays_in_the_store, ("I17",)),
-    (keys_that_are_never_retired, ("P1",)),
+    (keys_that_never_end, ("P1",)),
     (a_motion_that_half_of_the_members_carry, ("P1",)),
     (signatures_that_nobody_looks_at, ("P1", "P25")),
     (a_holder_that_denies_what_is_granted, ("P2",)),

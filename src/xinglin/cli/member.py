@@ -196,7 +196,7 @@ def retire_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By) -> 
     with call.opened() as home:
         proposer, found = home.organisation(by), _named(home, member)
         wanted = names.the_one(key, [one.id for one in home_keys.live_keys(home, found)], CliCode.KEY_NOT_FOUND)
-        _told_key(call, home, home_keys.propose_retirement(home, proposer, found, wanted))
+        _told_key(call, home, home_keys.propose_end(home, proposer, found, wanted))
 
 
 @app.command("vote-key")

@@ -1,6 +1,6 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `replace_keys`, `retire_keys`
+Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `replace_keys`, `end_keys`
 and `suspend`, during execution.
 A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
@@ -119,7 +119,7 @@ def replace_keys(ctx: Context, account: AccountId, suite: SignatureSuite, key: b
     """
     added = require_new_key(ctx, account, suite, key, custody)
     _add(ctx, account, added, KEYS_PER_ACCOUNT_MAX)
-    retire_keys(ctx, account, but=added.id)
+    end_keys(ctx, account, but=added.id)
 
 
 def _add(ctx: Context, account: AccountId, added: Key, at_most: int) -> None:
@@ -154,21 +154,20 @@ def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byt
         refuse(KernelCode.OVERLAP_TOO_LONG)
     new = enrol_key(ctx, account, suite, key, old.custody)
     ends_ms = max(old_until_ms, ctx.block_time_ms)
-    _end(ctx, account, (old.id,), ends_ms)
+    _set_end(ctx, account, (old.id,), ends_ms)
     return old.id, new, ends_ms
 
 
-def retire_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None,
-                but: KeyHash | None = None) -> None:
+def end_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None, but: KeyHash | None = None) -> None:
     """End every key, or `only` one, or all `but` one: what they signed before stays valid, what they sign from now
     on is refused.
     """
     row = _existing(ctx, account)
     ended = tuple([key.id for key in row.keys if only in (None, key.id) and key.id != but])
-    _end(ctx, account, ended, ctx.block_time_ms)
+    _set_end(ctx, account, ended, ctx.block_time_ms)
 
 
-def _end(ctx: Context, account: AccountId, ids: tuple[KeyHash, ...], at_ms: Millis) -> None:
+def _set_end(ctx: Context, account: AccountId, ids: tuple[KeyHash, ...], at_ms: Millis) -> None:
     """An end is only ever set earlier."""
     row = _existing(ctx, account)
     keys = tuple([structs.replace(key, ends_ms=at_ms) if key.id in ids and not has_ended(key, at_ms) else key
@@ -181,7 +180,7 @@ def live_key(ctx: Context, account: AccountId, key_id: KeyHash) -> Key | None:
     return None if key is None or has_ended(key, ctx.block_time_ms) else key
 
 
-def ends_last(ctx: Context, account: AccountId, key_id: KeyHash) -> bool:
+def is_last_without_end(ctx: Context, account: AccountId, key_id: KeyHash) -> bool:
     """Whether no key without an end would be left if this one went."""
     return all([key.id == key_id or key.ends_ms != NO_END for key in _existing(ctx, account).keys])
 

@@ -34,13 +34,13 @@ from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
     Key,
-    ends_last,
+    end_keys,
+    is_last_without_end,
     kind_of,
     live_key,
     open_with_key,
     replace_keys,
     require_new_key,
-    retire_keys,
     rotate_key,
     suspend,
 )
@@ -367,14 +367,14 @@ def enrol_service(ctx: Context, msg: EnrolService) -> Event:
 
 
 def end_staff(ctx: Context, msg: EndStaff) -> Event:
-    """End an account of the member: its keys are retired and it acts no more."""
+    """End an account of the member: its keys end and it acts no more."""
     row = ctx[STAFF].get((msg.account,))
     if row is None or not row.active:
         refuse(Refusal.STAFF_NOT_ACTIVE)
     if row.member != msg.member:
         refuse(Refusal.STAFF_OF_ANOTHER_MEMBER)
 
-    retire_keys(ctx, msg.account)
+    end_keys(ctx, msg.account)
     ctx[STAFF].put((msg.account,), structs.replace(row, active=False))
     return Ended(member=msg.member, account=msg.account)
 
@@ -430,7 +430,7 @@ def _key_to_end(ctx: Context, member: MemberId, key_id: KeyHash) -> Key:
     key = live_key(ctx, member, key_id)
     if key is None:
         refuse(Refusal.KEY_NOT_LIVE)
-    if ends_last(ctx, member, key_id):
+    if is_last_without_end(ctx, member, key_id):
         refuse(Refusal.LAST_KEY_OF_MEMBER)
     return key
 
@@ -446,7 +446,7 @@ def _count_key(ctx: Context, member: MemberId, row: KeyMotionRow) -> Event:
         replace_keys(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
         ctx[KEY_MOTIONS].delete((member, proposer))
     else:
-        retire_keys(ctx, member, only=row.id)
+        end_keys(ctx, member, only=row.id)
         ctx[KEY_MOTIONS].delete((member, proposer))
     return KeyMoved(member=member, proposer=proposer, motion=row.motion, key=row.id, votes=votes, carried=carried)
 

@@ -169,7 +169,7 @@ class Oracle:
             signer in self.holders for signer in signers)
         for at, signer in enumerate(signers):
             if signer in self.staff:
-                hold(self.staff[signer][2], "P1", "a retired key signed")
+                hold(self.staff[signer][2], "P1", "a key that has ended signed")
             if signer in self.status and signer not in {getattr(one, "member", b"") for one in messages
                                                          if isinstance(one, members.Invite)}:
                 hold(self.active(signer), "P1", "a suspended member signed")
