@@ -7,12 +7,14 @@ import pytest
 
 from xinglin import disk, home_keys
 from xinglin.base.check import Failed
+from xinglin.base.crypto import key_hash
 from xinglin.base.units import MS_PER_HOUR
 from xinglin.client.key_file import KeyFile
 from xinglin.client.patient import Patient
 from xinglin.client.sealed_file import Strength
 from xinglin.client.wallet import Wallet, WalletSubject
-from xinglin.home import Home, NewOrganisation
+from xinglin.engine.codes import EngineCode
+from xinglin.home import MEMBER_SUITE, Home, NewOrganisation
 from xinglin.kernel.accounts import ACCOUNTS, NO_END, Custody
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import MemberKind
@@ -86,8 +88,62 @@ def test_a_rotation_that_was_refused_leaves_the_key_as_it_was(home: Home) -> Non
     with pytest.raises(Failed) as refused:
         home_keys.rotate_member(home, east, home.node.now_ms() + 32 * 24 * MS_PER_HOUR)
     assert refused.value.code is KernelCode.OVERLAP_TOO_LONG
-    assert home.member_key(east).public == before and not (east.folder / "member.next").exists()
+    assert home.member_key(east).public == before and not (east.folder / "member.rotation").exists()
     home_keys.rotate_member(home, east)
+
+
+def test_a_rotation_of_which_nothing_is_known_keeps_its_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    east = home.organisation("east")
+
+    def lost(*_: object, **__: object) -> None:
+        raise Failed(EngineCode.ENGINE_STOPPED)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(home.client, "send", lost)
+        with pytest.raises(Failed):
+            home_keys.rotate_member(home, east)
+    coming = KeyFile.open(east.folder / "member.rotation")[1]
+    home_keys.rotate_member(home, east)
+    assert home.member_key(east).public == coming.public
+
+
+def test_a_key_that_ended_before_it_was_taken_up_is_not_taken_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    east, west, south = (home.organisation(slug) for slug in ("east", "west", "south"))
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "move", dies)
+        with pytest.raises(KeyboardInterrupt):
+            home_keys.rotate_member(home, south)
+    home_keys.propose_replacement(home, east, south)
+    (_, row), = home.node.rows(members.KEY_MOTIONS, south.member)
+    home_keys.vote(home, west, south.member, east.member, row)
+    # The third must sign with the key that was not taken up.
+    third = KeyFile.open(south.folder / "member.rotation")[1]
+    home.client.send([members.VoteKey(voter=south.member, proposer=east.member, member=south.member,
+                                      motion=row.motion, key=row.id)], {south.member: third})
+    assert home_keys.rotate_member(home, south) is None            # what was voted for
+    home_keys.rotate_member(home, south)                           # not what has ended
+    assert home.member_key(south).public != third.public
+    home.enrol_staff(south, "chen", "Chen", Role.NURSE)
+
+
+@pytest.mark.parametrize("days", [0, 32])
+def test_a_rotation_refused_or_not_leaves_the_key_that_others_vote_on(home: Home, days: int) -> None:
+    east, west, south = (home.organisation(slug) for slug in ("east", "west", "south"))
+    home_keys.propose_replacement(home, east, south)
+    ((at, row),) = home.node.rows(members.KEY_MOTIONS, south.member)
+    try:
+        home_keys.rotate_member(home, south, home.node.now_ms() + days * 24 * MS_PER_HOUR)
+    except Failed as refused:
+        assert (days, refused.code) == (32, KernelCode.OVERLAP_TOO_LONG)
+    assert key_hash(home.node.hashes, MEMBER_SUITE, home.member_key(south).public) != row.id
+    for voter in (west, south):
+        home_keys.vote(home, voter, south.member, at[1], row)
+    assert key_hash(home.node.hashes, MEMBER_SUITE, home.member_key(south).public) == row.id
+    home.enrol_staff(south, "chen", "Chen", Role.NURSE)
 
 
 def test_members_give_another_a_key_in_the_place_of_all_it_had(home: Home) -> None:
@@ -107,7 +163,7 @@ def test_members_end_a_key_that_a_member_replaced_and_left_valid_for_a_while(hom
     east, west, south = (home.organisation(slug) for slug in ("east", "west", "south"))
     home_keys.rotate_member(home, south, home.node.now_ms() + MS_PER_HOUR)
     old, new = home_keys.live_keys(home, south.member)
-    home_keys.propose_retirement(home, east, south.member, old.id)
+    home_keys.propose_end(home, east, south.member, old.id)
     for voter in (west, south):
         ((at, row),) = home.node.rows(members.KEY_MOTIONS, south.member)
         home_keys.vote(home, voter, south.member, at[1], row)

@@ -2,7 +2,8 @@
 
     ledger/                         the node's
     organisations/NAME/card.json    its names and ids; off the ledger, since names are of people too
-                      /member.key   the organisation's own key; member.next while it gets another (home_keys.py)
+                      /member.key   the organisation's own key; member.rotation, member.replacement: one that is
+                                    to come (home_keys.py)
                       /service.key  its system's; service.pending: an enrolment that is under way
                       /vault/       its data room
                       /mirrors      folders, a line each, that keep its keystore as well

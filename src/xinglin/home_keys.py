@@ -1,19 +1,21 @@
 """New keys for old: of the organisations of a home, their people and their systems.
 
-The new key is in a file of its own (NAME.next) before the ledger hears of it, and takes the old one's place once
-the ledger has it. So whatever is cut off, one of the two files holds a key that signs; the same call goes on.
+The new key is in a file of its own before the ledger hears of it, and takes the old one's place once the ledger has
+it. So whatever is cut off, one of the files holds a key that signs; the same call goes on. NAME.rotation is the key
+that an account brings itself; member.replacement is the one that members vote on, which may take them weeks.
 """
 
 from pathlib import Path
 
 from xinglin import disk
 from xinglin.base.check import Failed
-from xinglin.base.crypto import SigningKey, key_hash
+from xinglin.base.crypto import SignatureSuite, SigningKey, key_hash
 from xinglin.base.ids import AccountId, KeyHash, MemberId
 from xinglin.client.client import Sent
 from xinglin.client.key_file import KeyFile
 from xinglin.home import MEMBER_SUITE, Home, Organisation, Staff
 from xinglin.kernel.accounts import ACCOUNTS, Key, find_key, has_ended
+from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import members
 
 
@@ -25,7 +27,12 @@ def live_keys(home: Home, account: AccountId) -> list[Key]:
 
 
 def rotate_member(home: Home, organisation: Organisation, old_until_ms: int = 0) -> Sent | None:
-    """None when the ledger had the new key already, from a call that was cut off. Errors  Failed on a refusal."""
+    """None when the ledger had the new key already: of a call that was cut off, or voted for meanwhile.
+
+    Errors  Failed on a refusal.
+    """
+    if take_up(home, organisation.member):
+        return None
     return _rotate(home, organisation.folder / "member.key", None, old_until_ms)
 
 
@@ -43,17 +50,17 @@ def rotate_staff(home: Home, staff: Staff, passphrase: str | None, old_until_ms:
 
 def _rotate(home: Home, file: Path, passphrase: str | None, old_until_ms: int) -> Sent | None:
     account, old = KeyFile.open(file, passphrase)
-    coming = _next_of(file)
-    new = KeyFile.open(coming, passphrase)[1] if coming.exists() else \
-        KeyFile.create(coming, passphrase, old.suite, account)
+    coming = file.with_suffix(".rotation")
+    new = _drawn(home, coming, passphrase, old.suite, account)
     sent = None
-    if not _has(home, account, new):
+    if not _is_live(home, account, new):
         try:
             sent = home.client.send([members.RotateKey(
                 account=account, suite=new.suite, key=new.public, old_until_ms=old_until_ms)],
                 {account: old}, apart=[new])
-        except Failed:
-            if not _has(home, account, new):
+        except Failed as error:
+            refused = "receipt" in error.facts or isinstance(error, NotIncludable)
+            if refused and not _is_wanted(home, account, new):     # else it may be on the ledger yet
                 coming.unlink()
             raise
     disk.move(coming, file)
@@ -65,9 +72,7 @@ def propose_replacement(home: Home, proposer: Organisation, organisation: Organi
 
     Errors  Failed on a refusal.
     """
-    coming = _next_of(organisation.folder / "member.key")
-    new = KeyFile.open(coming)[1] if coming.exists() else \
-        KeyFile.create(coming, None, MEMBER_SUITE, organisation.member)
+    new = _drawn(home, _replacement(organisation), None, MEMBER_SUITE, organisation.member)
     sent = home.client.send([members.ReplaceKey(
         proposer=proposer.member, member=organisation.member, suite=new.suite, key=new.public)],
         {proposer.member: home.member_key(proposer)}, apart=[new])
@@ -75,7 +80,7 @@ def propose_replacement(home: Home, proposer: Organisation, organisation: Organi
     return sent
 
 
-def propose_retirement(home: Home, proposer: Organisation, member: MemberId, key: KeyHash) -> Sent:
+def propose_end(home: Home, proposer: Organisation, member: MemberId, key: KeyHash) -> Sent:
     """Move that one key of a member ends now. Errors  Failed on a refusal."""
     return home.client.send([members.RetireKey(proposer=proposer.member, member=member, key=key)],
                             {proposer.member: home.member_key(proposer)})
@@ -95,18 +100,38 @@ def take_up(home: Home, member: MemberId) -> bool:
     organisation = home.member_named(member)
     if organisation is None:
         return False
-    file = organisation.folder / "member.key"
-    coming = _next_of(file)
-    if not coming.exists() or not _has(home, member, KeyFile.open(coming)[1]):
+    coming = _replacement(organisation)
+    if not coming.exists() or not _is_live(home, member, KeyFile.open(coming)[1]):
         return False
-    disk.move(coming, file)
+    disk.move(coming, organisation.folder / "member.key")
     return True
 
 
-def _has(home: Home, account: AccountId, key: SigningKey) -> bool:
-    found = home.node.rows(ACCOUNTS, account)
-    return bool(found) and find_key(found[0][1], key_hash(home.node.hashes, key.suite, key.public)) is not None
+def _replacement(organisation: Organisation) -> Path:
+    return organisation.folder / "member.replacement"
 
 
-def _next_of(file: Path) -> Path:
-    return file.with_suffix(".next")
+def _drawn(home: Home, coming: Path, passphrase: str | None, suite: SignatureSuite, account: AccountId) -> SigningKey:
+    """The key in the file: from a call that was cut off, else a new one; never one that has ended already."""
+    if coming.exists():
+        key = KeyFile.open(coming, passphrase)[1]
+        if _is_wanted(home, account, key) or _known(home, account, key) is None:
+            return key
+        coming.unlink()
+    return KeyFile.create(coming, passphrase, suite, account)
+
+
+def _is_wanted(home: Home, account: AccountId, key: SigningKey) -> bool:
+    """Whether the account signs with it, or members vote on it: losing it, the account could be left with none."""
+    voted_on = {row.id for _, row in home.node.rows(members.KEY_MOTIONS, account)}
+    return _is_live(home, account, key) or key_hash(home.node.hashes, key.suite, key.public) in voted_on
+
+
+def _is_live(home: Home, account: AccountId, key: SigningKey) -> bool:
+    found = _known(home, account, key)
+    return found is not None and not has_ended(found, home.node.now_ms())
+
+
+def _known(home: Home, account: AccountId, key: SigningKey) -> Key | None:
+    rows = home.node.rows(ACCOUNTS, account)
+    return find_key(rows[0][1], key_hash(home.node.hashes, key.suite, key.public)) if rows else None

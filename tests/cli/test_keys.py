@@ -28,7 +28,7 @@ def test_an_organisation_rotates_its_key(shell: Shell) -> None:
     assert len(keys(shell, "east")) == 1 and keys(shell, "east") != before
 
 
-def test_a_key_that_is_kept_is_retired_by_vote(shell: Shell) -> None:
+def test_a_key_that_is_kept_is_ended_by_vote(shell: Shell) -> None:
     assert shell.run("key", "rotate", "--member", "west", "--keep-old", "24").code == 0
     old, new = keys(shell, "west")
     done = shell.run("member", "retire-key", "west", old[:8], "--by", "east")
@@ -47,6 +47,26 @@ def test_an_organisation_gets_a_new_key_by_vote(shell: Shell) -> None:
     assert shell.run("member", "enrol-staff", "west", "chen", "--name", "Chen", "--role", "NURSE").code == 0
     assert shell.run("key", "rotate", "--person", "chen").code == 0
     assert shell.run("key", "rotate", "--service", "west").code == 0
+
+
+def test_of_two_motions_about_one_key_each_can_be_voted_for(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    founders = [word for slug in ("aa", "bb", "cc", "dd") for word in ("--member", f"{slug}:HOSPITAL:{slug}院:{slug}")]
+    assert shell.run("net", "init", "city", "--simulated", *founders).code == 0
+    assert shell.run("key", "rotate", "--member", "cc", "--keep-old", "24").code == 0
+    old, new = keys(shell, "cc")
+    for proposer in ("aa", "bb"):
+        assert shell.run("member", "retire-key", "cc", old, "--by", proposer).code == 0
+    shown = {one["proposer"]: one["voters"] for one in shell.run("member", "motions", "--json").json}
+    assert shown == {"aa": ["aa"], "bb": ["bb"]}
+    assert "2 votes" in shell.run("member", "vote-key", "cc", old, "--by", "bb").err       # aa's: its own it has joined
+    assert "2 votes" in shell.run("member", "vote-key", "cc", old, "--by", "aa").err
+    done = shell.run("member", "vote-key", "cc", old, "--by", "bb", "--proposer", "bb")
+    assert done.code != 0 and "ALREADY_VOTED" in done.err
+    assert shell.run("member", "vote-key", "cc", old, "--by", "cc", "--proposer", "dd").code == 3
+    assert "Carried" in shell.run("member", "vote-key", "cc", old, "--by", "cc", "--proposer", "bb").err
+    assert keys(shell, "cc") == [new]
+    assert [one["proposer"] for one in shell.run("member", "motions", "--json").json] == ["aa"]
 
 
 @pytest.mark.parametrize("words", [

@@ -23,6 +23,7 @@ from xinglin.engine.codes import EngineCode
 from xinglin.holder import asking, claim_codes, openings
 from xinglin.holder.codes import HolderCode
 from xinglin.kernel.codes import KernelCode
+from xinglin.kernel.tx import NotIncludable
 from xinglin.modules import access, consent, module_set
 from xinglin.modules.decision import Opened, RequestBody, ScopeItem
 from xinglin.node import LocalTransport, Node
@@ -92,6 +93,48 @@ def test_a_wallet_restored_from_its_seed_signs_again(claimed: Ward) -> None:
     assert again.history(claimed.door, claimed.subject).entries == []
     with pytest.raises(NotFound):
         again.revoke(claimed.subject, grant_id)
+
+
+def another_wallet(ward: Ward, name: str, seed: bytes | None = None) -> Wallet:
+    return Wallet.create(ward.room.folder / name, "other", seed=seed, strength=Strength.INTERACTIVE)
+
+
+def test_a_rotation_that_is_refused_leaves_both_wallets_as_they_were(claimed: Ward) -> None:
+    claimed.grant()
+    other = another_wallet(claimed, "other.wallet")
+    before = (claimed.wallet.subjects, claimed.wallet.grants)
+    with pytest.raises(Failed) as refused:
+        claimed.patient.rotate(claimed.subject, other, claimed.room.node.now_ms() + 32 * 24 * MS_PER_HOUR)
+    assert refused.value.code is KernelCode.OVERLAP_TOO_LONG
+    assert (other.subjects, other.grants) == ((), ()) and (claimed.wallet.subjects, claimed.wallet.grants) == before
+    assert Wallet.open(claimed.room.folder / "other.wallet", "other").subjects == ()
+    claimed.patient.rotate(claimed.subject, other)
+    assert (other.subjects, other.grants) == before and claimed.wallet.subjects == ()
+
+
+def test_a_rotation_by_a_key_that_has_ended_leaves_nothing_in_the_new_wallet(claimed: Ward) -> None:
+    copy, third = another_wallet(claimed, "copy", claimed.wallet.seed), another_wallet(claimed, "third")
+    copy.add_subject(claimed.wallet.subjects[0])
+    claimed.patient.rotate(claimed.subject, another_wallet(claimed, "other"))
+    with pytest.raises(NotIncludable):
+        Patient(claimed.client, copy).rotate(claimed.subject, third)
+    assert third.subjects == ()
+
+
+def test_a_rotation_of_which_nothing_is_known_leaves_the_subject_in_both_wallets(
+        claimed: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, grant_id = another_wallet(claimed, "other.wallet"), claimed.grant()
+
+    def lost(*_: object) -> bytes:
+        raise Failed(EngineCode.ENGINE_STOPPED)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalTransport, "order", lost)
+        with pytest.raises(Failed):
+            claimed.patient.rotate(claimed.subject, other)
+    assert other.subjects == claimed.wallet.subjects and [one.grant_id for one in other.grants] == [grant_id]
+    claimed.patient.rotate(claimed.subject, other)
+    assert claimed.wallet.subjects == () and len(other.subjects) == 1
 
 
 def test_nothing_is_granted_before_the_claim(ward: Ward) -> None:

@@ -138,8 +138,8 @@ def test_an_unclaimed_subject_has_no_key_and_no_history(tmp_path: Path) -> None:
         room.close()
 
 
-def test_a_retired_key_opens_nothing(room: rooms.Room) -> None:
-    """A doctor's, since a subject cannot yet retire hers: the rule is one for all accounts."""
+def test_a_key_that_has_ended_opens_nothing(room: rooms.Room) -> None:
+    """A doctor's: the rule is one for all accounts."""
     room.holder.keystore.create(rooms.DOCTOR)
     signed = room.signed_challenge(rooms.DOCTOR)
     later = room.signed_challenge(rooms.DOCTOR)

@@ -171,11 +171,11 @@ class Naive:
             raise No(35)
         self.accounts[account] = {"kind": kind, "payer": payer, "suspended": False, "keys": dict.fromkeys(keys, NEVER)}
 
-    def _enrol(self, account: bytes, key: bytes) -> None:
+    def _enrol(self, account: bytes, key: bytes, places: int = 16) -> None:
         keys = self.accounts[account]["keys"]
         if key in keys:
             raise No(37)
-        if len(keys) == 16:
+        while len(keys) >= places:
             ended = [one for one in keys if keys[one] <= self.now - DAY]
             if not ended:
                 raise No(38)
@@ -252,7 +252,7 @@ class Naive:
         if carried:
             del self.key_motions[member, voters[0]]
             if motion == 0:
-                self._enrol(member, key)
+                self._enrol(member, key, places=17)
                 self._end_keys(member, [one for one in keys if one != key])
             else:
                 self._end_keys(member, [key])

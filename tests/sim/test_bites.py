@@ -12,7 +12,7 @@ from xinglin.engine.ledger import Ledger
 from xinglin.engine.store import Store
 from xinglin.holder import answer, claim_codes, openings, read_log, release
 from xinglin.holder.holder import Holder
-from xinglin.kernel import executor, quota, replay, state
+from xinglin.kernel import accounts, executor, quota, replay, state
 from xinglin.modules import access, consent, members, subjects
 from xinglin.modules.decision import Cause, Judgement
 from xinglin.sim.codes import Broken
@@ -113,8 +113,26 @@ def a_deleted_row_that_stays_in_the_store(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "_write_rows", without_deleting)
 
 
-def keys_that_are_never_retired(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(members, "retire_keys", lambda ctx, account: None)
+def keys_that_never_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(members, "end_keys", lambda ctx, account: None)
+
+
+def a_rotation_that_leaves_the_old_key_as_it_was(patch: pytest.MonkeyPatch) -> None:
+    def rotate(ctx: Any, account: bytes, suite: Any, key: bytes, old_until_ms: int) -> tuple[bytes, bytes, int]:
+        signing = next(signer.key for signer in ctx.signers if signer.account == account)
+        return (signing, accounts.enrol_key(ctx, account, suite, key, accounts.Custody.OWN),
+                max(old_until_ms, ctx.block_time_ms))
+    patch.setattr(members, "rotate_key", rotate)
+
+
+def a_replacement_that_leaves_what_was_stolen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(members, "replace_keys", accounts.enrol_key)
+
+
+def a_key_that_ends_an_hour_later(patch: pytest.MonkeyPatch) -> None:
+    end = accounts._set_end
+    patch.setattr(accounts, "_set_end", lambda ctx, account, ids, at_ms: end(
+        ctx, account, ids, at_ms + 3_600_000 * (at_ms == ctx.block_time_ms)))
 
 
 def a_breach_an_hour_late(patch: pytest.MonkeyPatch) -> None:
@@ -194,7 +212,10 @@ PLANTED: tuple[tuple[Plant, tuple[str, ...]], ...] = (
     (a_denied_request_that_is_not_entered, ("I15",)),
     (a_page_that_is_not_logged, ("I15",)),
     (a_deleted_row_that_stays_in_the_store, ("I17",)),
-    (keys_that_are_never_retired, ("P1",)),
+    (keys_that_never_end, ("P1",)),
+    (a_rotation_that_leaves_the_old_key_as_it_was, ("P1",)),
+    (a_replacement_that_leaves_what_was_stolen, ("P1",)),
+    (a_key_that_ends_an_hour_later, ("P1",)),
     (a_motion_that_half_of_the_members_carry, ("P1",)),
     (signatures_that_nobody_looks_at, ("P1", "P25")),
     (a_holder_that_denies_what_is_granted, ("P2",)),

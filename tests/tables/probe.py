@@ -2,7 +2,7 @@
 
 from xinglin.base.crypto import SignatureSuite
 from xinglin.base.ids import AccountId
-from xinglin.kernel.accounts import Custody, enrol_key, retire_keys
+from xinglin.kernel.accounts import Custody, end_keys, enrol_key
 from xinglin.kernel.genesis import PublicKey
 from xinglin.kernel.module import Code, Event, Message, Module
 from xinglin.kernel.state import Context
@@ -20,7 +20,7 @@ class EnrolKey(Message, tag="probe.enrol_key/1"):
     key: PublicKey
 
 
-class RetireKeys(Message, tag="probe.retire_keys/1"):
+class EndKeys(Message, tag="probe.end_keys/1"):
     signer: AccountId
     account: AccountId
 
@@ -36,8 +36,8 @@ def enrol(ctx: Context, msg: EnrolKey) -> Event:
     return Changed(account=msg.account)
 
 
-def retire(ctx: Context, msg: RetireKeys) -> Event:
-    retire_keys(ctx, msg.account)
+def end(ctx: Context, msg: EndKeys) -> Event:
+    end_keys(ctx, msg.account)
     return Changed(account=msg.account)
 
 
@@ -46,8 +46,8 @@ MODULE = Module(
     version=1,
     codes=Refusal,
     tables=(),
-    rules={EnrolKey: enrol, RetireKeys: retire},
-    signed_by={EnrolKey: "signer", RetireKeys: "signer"},
+    rules={EnrolKey: enrol, EndKeys: end},
+    signed_by={EnrolKey: "signer", EndKeys: "signer"},
     events=(Changed,),
 )
 

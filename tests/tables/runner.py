@@ -61,7 +61,7 @@ FORMS = {
                         "inputs", "opening"),
     "access.anchor/1": ("count", "running"),
     "probe.enrol_key/1": ("account", "suite", "key"),
-    "probe.retire_keys/1": ("account",),
+    "probe.end_keys/1": ("account",),
 }
 DEFAULTS = {
     "kind": "pharmacy", "suite": "ed25519", "card": "#card", "role": "physician", "custody": "own", "count": "1",

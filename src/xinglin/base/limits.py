@@ -11,7 +11,8 @@ TX_LONG_WINDOW_MS = 24 * 3_600_000  # when every message is of a listed type
 TAG_CHARS_MAX = 48
 
 # -- accounts and quotas
-KEYS_PER_ACCOUNT_MAX = 16         # a phone, a laptop, a wallet, and what they replaced
+KEYS_BROUGHT_MAX = 16             # by an account itself: a phone, a laptop, a wallet, and what they replaced
+KEYS_PER_ACCOUNT_MAX = KEYS_BROUGHT_MAX + 1    # and the one that others vote for, which no key can keep out
 KEY_OVERLAP_MS_MAX = 31 * 24 * 3_600_000   # a replaced key signs on until every machine has the new one
 KEY_KEPT_MS = TX_LONG_WINDOW_MS   # a key that ended longer ago makes nothing includable, and may give up its place
 LANE_PER_SUBJECT_DAY_MAX = 64     # unsponsored messages of one subject a day
@@ -76,7 +77,8 @@ ANCHOR_MS = 60_000                # the read log is anchored at least this often
 # What the rules of a ledger use, so that the hash of its module set names it (docs/spec/genesis.md).
 OF_THE_RULES = (
     "TX_BYTES_MAX", "MESSAGES_PER_TX_MAX", "SIGNERS_PER_TX_MAX", "SIGNATURE_BYTES_MAX", "KEY_BYTES_MAX",
-    "TX_WINDOW_MS", "TX_LONG_WINDOW_MS", "TAG_CHARS_MAX", "KEYS_PER_ACCOUNT_MAX", "KEY_OVERLAP_MS_MAX", "KEY_KEPT_MS",
+    "TX_WINDOW_MS", "TX_LONG_WINDOW_MS", "TAG_CHARS_MAX", "KEYS_BROUGHT_MAX", "KEYS_PER_ACCOUNT_MAX",
+    "KEY_OVERLAP_MS_MAX", "KEY_KEPT_MS",
     "LANE_PER_SUBJECT_DAY_MAX", "MEMBERS_MAX", "PAYERS_PER_BLOCK_MAX", "INVITED_PER_MEMBER_MAX",
     "TIMERS_PER_BLOCK_MAX", "EVENT_BYTES_MAX", "ROW_BYTES_MAX", "NAME_CHARS_MAX", "FOUNDERS_MAX",
     "CHECKPOINT_KEYS_MAX", "PAGE_PARTS_MAX", "GRANTS_PER_ROW_MAX", "GRANT_HOURS_MAX", "RECORDS_PER_BATCH_MAX",

@@ -31,8 +31,8 @@ STAFF = (Column("slug", "名称", "name"), Column("person", "姓名", "person"),
 KEYS = (Column("key", "密钥", "key"), Column("suite", "套件", "suite"), Column("custody", "保管", "custody"),
         Column("ends", "停用于", "ends"))
 MOTIONS = (Column("title", "机构", "organisation"), Column("motion", "动议", "motion"), Column("key", "密钥", "key"),
-           Column("votes", "赞成", "votes"), Column("needed", "需要", "needed"), Column("voters", "已投票", "voted"),
-           Column("member", "标识", "id"))
+           Column("proposer", "提议者", "proposer"), Column("votes", "赞成", "votes"),
+           Column("needed", "需要", "needed"), Column("voters", "已投票", "voted"), Column("member", "标识", "id"))
 
 
 @app.command("list")
@@ -164,7 +164,8 @@ def motions(ctx: typer.Context) -> None:
         every = [*found, *about_keys]
         standing = home.node.read(lambda ctx: [members.standing(ctx, row) for *_, row in every])
         show.rows(call, MOTIONS, [
-            {"title": directory.member(member), "motion": motion, "key": key, "votes": votes,
+            {"title": directory.member(member), "motion": motion, "key": key,
+             "proposer": directory.member(row.voters[0]), "votes": votes,
              "needed": 2 * tally.active // 3 + 1, "voters": [directory.member(one) for one in row.voters],
              "member": member}
             for (member, motion, key, row), votes in zip(every, standing, strict=True)])
@@ -195,17 +196,22 @@ def retire_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By) -> 
     with call.opened() as home:
         proposer, found = home.organisation(by), _named(home, member)
         wanted = names.the_one(key, [one.id for one in home_keys.live_keys(home, found)], CliCode.KEY_NOT_FOUND)
-        _told_key(call, home, home_keys.propose_retirement(home, proposer, found, wanted))
+        _told_key(call, home, home_keys.propose_end(home, proposer, found, wanted))
 
 
 @app.command("vote-key")
-def vote_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By) -> None:
+def vote_key(ctx: typer.Context, member: Member, key: KeyArgument, by: By,
+             proposer: Annotated[str | None, Option("--proposer", metavar="ORG")] = None) -> None:
     call = Call.of(ctx)
     with call.opened() as home:
         voter, found = home.organisation(by), _named(home, member)
-        open_now = {row.id: (at[1], row) for at, row in home.node.rows(members.KEY_MOTIONS, found)}
-        wanted = names.the_one(key, open_now, CliCode.KEY_NOT_FOUND)
-        _told_key(call, home, home_keys.vote(home, voter, found, *open_now[wanted]))
+        only = None if proposer is None else _named(home, proposer)
+        open_now = [(at[1], row) for at, row in home.node.rows(members.KEY_MOTIONS, found) if only in (None, at[1])]
+        wanted = names.the_one(key, [row.id for _, row in open_now], CliCode.KEY_NOT_FOUND)
+        # Of several about one key: one that this voter has not joined, and of those what most have.
+        chosen = min([one for one in open_now if one[1].id == wanted],
+                     key=lambda one: (voter.member in one[1].voters, -len(one[1].voters)))
+        _told_key(call, home, home_keys.vote(home, voter, found, *chosen))
 
 
 def _told_key(call: Call, home: Home, sent: Sent) -> None:

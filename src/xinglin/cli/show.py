@@ -28,7 +28,7 @@ NAMES_ZH = {
     "HOSPITAL": "医院", "PRACTICE": "诊所", "PHARMACY": "药房", "INSURER": "保险", "REGULATOR": "监管", "MAKER": "药企",
     "RESEARCHER": "研究", "SPONSOR": "申办方", "DEVICE_MAKER": "器械", "OTHER": "其他",
     "INVITED": "待接纳", "ACTIVE": "有效", "SUSPENDED": "已暂停",
-    "ADMIT": "接纳", "SUSPEND": "暂停", "REINSTATE": "恢复", "REPLACE": "更换密钥", "RETIRE": "停用密钥",
+    "ADMIT": "接纳", "SUSPEND": "暂停", "REINSTATE": "恢复", "REPLACE": "换上新密钥", "RETIRE": "停用密钥",
     "PHYSICIAN": "医生", "NURSE": "护士", "PHARMACIST": "药师", "PSYCHIATRIST": "精神科医生",
     "CLAIMS_OFFICER": "理赔员", "AUDITOR": "审计员", "SERVICE": "服务",
     "OWN": "本人保管", "SERVER": "机构代管", "PERMIT": "允许", "DENIED": "拒绝", "ERROR": "错误", "WARNING": "警告",

@@ -31,7 +31,7 @@ from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
 from xinglin.kernel.accounts import ACCOUNTS, NO_END, AccountRow, find_key
 from xinglin.kernel.module import Event, Message
 from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
-from xinglin.kernel.tx import SIGN_DOMAIN, Body, Signer, tx_id
+from xinglin.kernel.tx import SIGN_DOMAIN, Body, NotIncludable, Signer, tx_id
 from xinglin.modules import access, consent, members, records, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
 from xinglin.modules.members import Role
@@ -109,21 +109,29 @@ class Patient:
     def rotate(self, subject: SubjectId, to: Wallet, old_until_ms: int = 0) -> Sent:
         """Give a subject into the hands of another wallet, of another seed: a new key, in the place of this one's.
 
-        The new wallet knows the subject, and what opens its grants, before the change is ordered; this one forgets
-        the subject after it. Whoever has a copy of this wallet can do nothing more in her name from then on, and she
-        nothing less. Errors  NotFound SUBJECT_NOT_IN_WALLET; what a wallet may say; Failed on a refusal.
+        The new wallet knows the subject, and what opens its grants, before the change is ordered, and forgets them
+        when it came to nothing; this one forgets the subject after it. Whoever has a copy of this wallet can do
+        nothing more in her name from then on, and she nothing less.
+        Errors  NotFound SUBJECT_NOT_IN_WALLET; what a wallet may say; Failed on a refusal.
         """
         network, new = self._client.network, to.signing_key(self._client.network.id, subject)
         known = next((one for one in self.wallet.subjects if (one.network, one.subject) == (network.id, subject)), None)
         if known is None:
             raise NotFound(ClientCode.SUBJECT_NOT_IN_WALLET, short(subject))
-        if all((one.network, one.subject) != (network.id, subject) for one in to.subjects):
-            to.add_subject(known)
-        for made in self.wallet.grants:
-            if (made.network, made.subject) == (network.id, subject):
-                to.put_grant(made)
+        had_subjects, had_grants = to.subjects, to.grants
         message = subjects.RotateKey(subject=subject, suite=new.suite, key=new.public, old_until_ms=old_until_ms)
-        sent = self._client.send([message], {subject: self.key(subject)}, apart=[new], expires_in_ms=_expires_in_ms())
+        try:
+            if all((one.network, one.subject) != (network.id, subject) for one in had_subjects):
+                to.add_subject(known)
+            for made in self.wallet.grants:
+                if (made.network, made.subject) == (network.id, subject):
+                    to.put_grant(made)
+            sent = self._client.send([message], {subject: self.key(subject)}, apart=[new],
+                                     expires_in_ms=_expires_in_ms())
+        except Failed as error:
+            if _came_to_nothing(error):
+                to.put_back(had_subjects, had_grants)
+            raise
         self.wallet.drop_subject(network.id, subject)
         return sent
 
@@ -294,7 +302,8 @@ class Patient:
 
 def _came_to_nothing(error: Failed) -> bool:
     """Whether what was sent has certainly not happened: turned away, or refused with a receipt of the refusal."""
-    return "receipt" in error.facts or isinstance(error, Busy | NotAuthorised | NotFound | NotUnderstood)
+    return "receipt" in error.facts or isinstance(
+        error, Busy | NotAuthorised | NotFound | NotIncludable | NotUnderstood)
 
 
 def _expires_in_ms() -> int:

@@ -151,6 +151,10 @@ class Wallet:
         ids = (network, subject, grant_id)
         self._change(grants=tuple(one for one in self.grants if (one.network, one.subject, one.grant_id) != ids))
 
+    def put_back(self, subjects: tuple[WalletSubject, ...], grants: tuple[GrantMade, ...]) -> None:
+        """Know exactly these, as before something that came to nothing."""
+        self._change(subjects=subjects, grants=grants)
+
     def note(self, kind: str, name: bytes) -> bytes | None:
         found = (note.content for note in self.notes if (note.kind, note.name) == (kind, name))
         return next(found, None)

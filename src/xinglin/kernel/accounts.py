@@ -1,7 +1,7 @@
 """Accounts: whoever signs. The kernel's own table, since the kernel checks signatures.
 
-Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `retire_keys` and `suspend`,
-during execution.
+Modules change it only through `open_account`, `open_with_key`, `enrol_key`, `rotate_key`, `replace_keys`, `end_keys`
+and `suspend`, during execution.
 A key is known by H(suite, key); full keys stand here and where they are introduced.
 """
 
@@ -13,7 +13,13 @@ from msgspec import Meta, structs
 from xinglin.base.check import KeyInvalid
 from xinglin.base.crypto import SignatureSuite, check_key, key_hash
 from xinglin.base.ids import AccountId, KeyHash
-from xinglin.base.limits import KEY_BYTES_MAX, KEY_KEPT_MS, KEY_OVERLAP_MS_MAX, KEYS_PER_ACCOUNT_MAX
+from xinglin.base.limits import (
+    KEY_BYTES_MAX,
+    KEY_KEPT_MS,
+    KEY_OVERLAP_MS_MAX,
+    KEYS_BROUGHT_MAX,
+    KEYS_PER_ACCOUNT_MAX,
+)
 from xinglin.base.units import Millis
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Inner, Row, Table, refuse
@@ -103,29 +109,40 @@ def enrol_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byte
     In a full row the key that ended longest ago makes room, if that was long enough ago.
     """
     added = require_new_key(ctx, account, suite, key, custody)
-    row = _existing(ctx, account)
-    kept = _make_room(row.keys, ctx.block_time_ms)
-    if len(kept) == KEYS_PER_ACCOUNT_MAX:
-        refuse(KernelCode.TOO_MANY_KEYS)
-    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*kept, added)))
+    _add(ctx, account, added, KEYS_BROUGHT_MAX)
     return added.id
 
 
-def _make_room(keys: tuple[Key, ...], now_ms: Millis) -> tuple[Key, ...]:
+def replace_keys(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes, custody: Custody) -> None:
+    """End every key, and add one. As `enrol_key`, but with a place of its own, that only this fills: whoever has the
+    account's keys could keep it out for a month otherwise, with keys that end later or have just ended.
+    """
+    added = require_new_key(ctx, account, suite, key, custody)
+    _add(ctx, account, added, KEYS_PER_ACCOUNT_MAX)
+    end_keys(ctx, account, but=added.id)
+
+
+def _add(ctx: Context, account: AccountId, added: Key, at_most: int) -> None:
+    row = _existing(ctx, account)
+    kept = _make_room(row.keys, ctx.block_time_ms, at_most)
+    if len(kept) >= at_most:
+        refuse(KernelCode.TOO_MANY_KEYS)
+    ctx.kernel(ACCOUNTS).put((account,), structs.replace(row, keys=(*kept, added)))
+
+
+def _make_room(keys: tuple[Key, ...], now_ms: Millis, at_most: int) -> tuple[Key, ...]:
     """A key that ended within the window of a transaction stays: one signed before must find that it ended."""
-    if len(keys) < KEYS_PER_ACCOUNT_MAX:
-        return keys
-    over = [key for key in keys if has_ended(key, now_ms - KEY_KEPT_MS)]
-    gone = min(over, key=lambda key: key.ends_ms) if over else None
-    return tuple([key for key in keys if key is not gone])
+    over = sorted([key for key in keys if has_ended(key, now_ms - KEY_KEPT_MS)], key=lambda key: key.ends_ms)
+    gone = [key.id for key in over[:max(0, len(keys) + 1 - at_most)]]
+    return tuple([key for key in keys if key.id not in gone])
 
 
 def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: bytes,
-               old_until_ms: Millis) -> tuple[KeyHash, KeyHash]:
-    """Let `key` take the place of the one that signs here, in the same hands: (old, new).
+               old_until_ms: Millis) -> tuple[KeyHash, KeyHash, Millis]:
+    """Let `key` take the place of the one that signs here, in the same hands: (old, new, when the old one ends).
 
-    The old one signs until `old_until_ms`, or no more. One whose end is set already brings no successor: else
-    whoever has a replaced key could replace its own successor.
+    The old one signs until `old_until_ms`, or no more where that is past. One whose end is set already brings no
+    successor: else whoever has a replaced key could replace its own successor.
     """
     signing = next(signer.key for signer in ctx.signers if signer.account == account)
     old = find_key(_existing(ctx, account), signing)
@@ -136,21 +153,21 @@ def rotate_key(ctx: Context, account: AccountId, suite: SignatureSuite, key: byt
     if old_until_ms > ctx.block_time_ms + KEY_OVERLAP_MS_MAX:
         refuse(KernelCode.OVERLAP_TOO_LONG)
     new = enrol_key(ctx, account, suite, key, old.custody)
-    _end(ctx, account, (old.id,), max(old_until_ms, ctx.block_time_ms))
-    return old.id, new
+    ends_ms = max(old_until_ms, ctx.block_time_ms)
+    _set_end(ctx, account, (old.id,), ends_ms)
+    return old.id, new, ends_ms
 
 
-def retire_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None,
-                but: KeyHash | None = None) -> None:
+def end_keys(ctx: Context, account: AccountId, *, only: KeyHash | None = None, but: KeyHash | None = None) -> None:
     """End every key, or `only` one, or all `but` one: what they signed before stays valid, what they sign from now
     on is refused.
     """
     row = _existing(ctx, account)
     ended = tuple([key.id for key in row.keys if only in (None, key.id) and key.id != but])
-    _end(ctx, account, ended, ctx.block_time_ms)
+    _set_end(ctx, account, ended, ctx.block_time_ms)
 
 
-def _end(ctx: Context, account: AccountId, ids: tuple[KeyHash, ...], at_ms: Millis) -> None:
+def _set_end(ctx: Context, account: AccountId, ids: tuple[KeyHash, ...], at_ms: Millis) -> None:
     """An end is only ever set earlier."""
     row = _existing(ctx, account)
     keys = tuple([structs.replace(key, ends_ms=at_ms) if key.id in ids and not has_ended(key, at_ms) else key
@@ -163,7 +180,7 @@ def live_key(ctx: Context, account: AccountId, key_id: KeyHash) -> Key | None:
     return None if key is None or has_ended(key, ctx.block_time_ms) else key
 
 
-def ends_last(ctx: Context, account: AccountId, key_id: KeyHash) -> bool:
+def is_last_without_end(ctx: Context, account: AccountId, key_id: KeyHash) -> bool:
     """Whether no key without an end would be left if this one went."""
     return all([key.id == key_id or key.ends_ms != NO_END for key in _existing(ctx, account).keys])
 

@@ -20,7 +20,7 @@ class KernelCode(Code):
     PAYER_NOT_ACTIVE = 11
 
     # Executed and refused: evidence with a leaf.
-    KEY_RETIRED = 30
+    KEY_HAS_ENDED = 30
     ACCOUNT_SUSPENDED = 31
     PAYER_SUSPENDED = 32
     QUOTA_EXHAUSTED = 33

@@ -236,7 +236,7 @@ class _Block:
         for at, (signer, row) in enumerate(zip(tx.signers, rows, strict=True)):
             key = find_key(row, signer.key)
             if key is not None and has_ended(key, self.ctx.block_time_ms):
-                refuse(KernelCode.KEY_RETIRED)
+                refuse(KernelCode.KEY_HAS_ENDED)
             if row is not None and row.suspended and at < len(rows) - tx.apart:   # a new key only shows itself
                 refuse(KernelCode.ACCOUNT_SUSPENDED)
             custody.append(key.custody if key else Custody.OWN)

@@ -190,7 +190,7 @@ def prepare(tx: Tx, state: Accounts, now_ms: int) -> list[Check]:
     for at, (signer, row, signature) in enumerate(zip(tx.signers, rows, tx.signatures, strict=True)):
         key = find_key(row, signer.key)
         if key is not None and has_ended(key, now_ms):
-            raise NotIncludable(KernelCode.SIGNER_UNKNOWN, "its key is retired")
+            raise NotIncludable(KernelCode.SIGNER_UNKNOWN, "its key has ended")
         if key is None and (at == 0 or (at < own and row is not None and row.keys)):
             raise NotIncludable(KernelCode.SIGNER_UNKNOWN)      # a key is brought to an account that has none, or apart
         suite, public = (key.suite, key.key) if key else _introduced(tx, signer, state.hashes, at >= own)

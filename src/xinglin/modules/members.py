@@ -33,13 +33,14 @@ from xinglin.base.units import Count, Millis
 from xinglin.kernel.accounts import (
     AccountKind,
     Custody,
-    ends_last,
-    enrol_key,
+    Key,
+    end_keys,
+    is_last_without_end,
     kind_of,
     live_key,
     open_with_key,
+    replace_keys,
     require_new_key,
-    retire_keys,
     rotate_key,
     suspend,
 )
@@ -303,14 +304,21 @@ def vote(ctx: Context, msg: Vote) -> Event:
     motion = ctx[MOTIONS].get((msg.member, msg.motion))
     if motion is None:
         refuse(Refusal.MOTION_NOT_FOUND)
-    again = msg.voter in motion.voters
-    if again and not _suffice(ctx, standing(ctx, motion)):
-        refuse(Refusal.ALREADY_VOTED)
+    voters = _joined(ctx, motion, msg.voter)
     _keep_one(ctx, msg.motion)
     if msg.motion is Motion.ADMIT:
         _require_room(ctx)
 
-    return _count(ctx, msg.member, msg.motion, motion.voters if again else (*motion.voters, msg.voter))
+    return _count(ctx, msg.member, msg.motion, voters)
+
+
+def _joined(ctx: Context, motion: MotionRow | KeyMotionRow, voter: MemberId) -> tuple[MemberId, ...]:
+    """Its voters with this one, who may be among them where that carries it now. Refused ALREADY_VOTED."""
+    if voter not in motion.voters:
+        return (*motion.voters, voter)
+    if not _suffice(ctx, standing(ctx, motion)):
+        refuse(Refusal.ALREADY_VOTED)
+    return motion.voters
 
 
 def _count(ctx: Context, member: MemberId, motion: Motion, voters: tuple[MemberId, ...]) -> Event:
@@ -359,14 +367,14 @@ def enrol_service(ctx: Context, msg: EnrolService) -> Event:
 
 
 def end_staff(ctx: Context, msg: EndStaff) -> Event:
-    """End an account of the member: its keys are retired and it acts no more."""
+    """End an account of the member: its keys end and it acts no more."""
     row = ctx[STAFF].get((msg.account,))
     if row is None or not row.active:
         refuse(Refusal.STAFF_NOT_ACTIVE)
     if row.member != msg.member:
         refuse(Refusal.STAFF_OF_ANOTHER_MEMBER)
 
-    retire_keys(ctx, msg.account)
+    end_keys(ctx, msg.account)
     ctx[STAFF].put((msg.account,), structs.replace(row, active=False))
     return Ended(member=msg.member, account=msg.account)
 
@@ -377,8 +385,8 @@ def rotate(ctx: Context, msg: RotateKey) -> Event:
         refuse(Refusal.ACCOUNT_NOT_OF_A_MEMBER)
     _no_passkey(msg.suite)
 
-    old, new = rotate_key(ctx, msg.account, msg.suite, msg.key, msg.old_until_ms)
-    return KeyRotated(account=msg.account, old=old, new=new, old_until_ms=max(msg.old_until_ms, ctx.block_time_ms))
+    old, new, ends_ms = rotate_key(ctx, msg.account, msg.suite, msg.key, msg.old_until_ms)
+    return KeyRotated(account=msg.account, old=old, new=new, old_until_ms=ends_ms)
 
 
 def replace_key(ctx: Context, msg: ReplaceKey) -> Event:
@@ -398,9 +406,7 @@ def retire_key(ctx: Context, msg: RetireKey) -> Event:
     require_active(ctx, msg.proposer)
     if not ctx[MEMBERS].has((msg.member,)):
         refuse(Refusal.MEMBER_NOT_FOUND)
-    key = live_key(ctx, msg.member, msg.key)
-    if key is None:
-        refuse(Refusal.KEY_NOT_LIVE)
+    key = _key_to_end(ctx, msg.member, msg.key)
 
     return _count_key(ctx, msg.member, KeyMotionRow(
         motion=KeyMotion.RETIRE, suite=key.suite, key=key.key, id=key.id, voters=(msg.proposer,)))
@@ -412,31 +418,35 @@ def vote_key(ctx: Context, msg: VoteKey) -> Event:
     row = ctx[KEY_MOTIONS].get((msg.member, msg.proposer))
     if row is None or (row.motion, row.id) != (msg.motion, msg.key):
         refuse(Refusal.MOTION_NOT_FOUND)
-    again = msg.voter in row.voters
-    if again and not _suffice(ctx, standing(ctx, row)):
-        refuse(Refusal.ALREADY_VOTED)
+    voters = _joined(ctx, row, msg.voter)
+    if row.motion is KeyMotion.RETIRE:
+        _key_to_end(ctx, msg.member, row.id)          # rotated since, perhaps
 
-    return _count_key(ctx, msg.member, row if again else structs.replace(row, voters=(*row.voters, msg.voter)))
+    return _count_key(ctx, msg.member, structs.replace(row, voters=voters))
+
+
+def _key_to_end(ctx: Context, member: MemberId, key_id: KeyHash) -> Key:
+    """A key of a member that signs, and another is left when it ends. Refused KEY_NOT_LIVE, LAST_KEY_OF_MEMBER."""
+    key = live_key(ctx, member, key_id)
+    if key is None:
+        refuse(Refusal.KEY_NOT_LIVE)
+    if is_last_without_end(ctx, member, key_id):
+        refuse(Refusal.LAST_KEY_OF_MEMBER)
+    return key
 
 
 def _count_key(ctx: Context, member: MemberId, row: KeyMotionRow) -> Event:
     """As `_count`. A proposer has one motion about a member's key: a newer one takes the older one's place."""
-    if row.motion is KeyMotion.RETIRE:
-        if live_key(ctx, member, row.id) is None:     # rotated since, perhaps
-            refuse(Refusal.KEY_NOT_LIVE)
-        if ends_last(ctx, member, row.id):
-            refuse(Refusal.LAST_KEY_OF_MEMBER)
     votes = standing(ctx, row)
     carried = _suffice(ctx, votes)
     proposer = row.voters[0]
     if not carried:
         ctx[KEY_MOTIONS].put((member, proposer), row)
     elif row.motion is KeyMotion.REPLACE:
-        enrol_key(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
-        retire_keys(ctx, member, but=row.id)
+        replace_keys(ctx, member, row.suite, row.key, Custody.OWN)      # first, since it may refuse
         ctx[KEY_MOTIONS].delete((member, proposer))
     else:
-        retire_keys(ctx, member, only=row.id)
+        end_keys(ctx, member, only=row.id)
         ctx[KEY_MOTIONS].delete((member, proposer))
     return KeyMoved(member=member, proposer=proposer, motion=row.motion, key=row.id, votes=votes, carried=carried)
 

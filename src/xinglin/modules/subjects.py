@@ -125,8 +125,8 @@ def rotate(ctx: Context, msg: RotateKey) -> Event:
     if msg.suite not in WALLET_SUITES:
         refuse(Refusal.SUITE_NOT_FOR_WALLETS)
 
-    old, new = rotate_key(ctx, msg.subject, msg.suite, msg.key, msg.old_until_ms)
-    return KeyRotated(subject=msg.subject, old=old, new=new, old_until_ms=max(msg.old_until_ms, ctx.block_time_ms))
+    old, new, ends_ms = rotate_key(ctx, msg.subject, msg.suite, msg.key, msg.old_until_ms)
+    return KeyRotated(subject=msg.subject, old=old, new=new, old_until_ms=ends_ms)
 
 
 def require_subject(ctx: Context, account: AccountId) -> None:

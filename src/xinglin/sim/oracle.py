@@ -11,18 +11,17 @@ from typing import Any
 from xinglin.base import codec
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import NO_HASH, NO_ID
-from xinglin.base.limits import (
-    LANE_PER_SUBJECT_DAY_MAX,
-    PERMIT_MS_MAX,
-)
+from xinglin.base.limits import GRANTS_PER_ROW_MAX, LANE_PER_SUBJECT_DAY_MAX, PERMIT_MS_MAX
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
+from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.module import Event, Message
 from xinglin.modules import access, consent, members, records, subjects
 from xinglin.modules.decision import RequestBody
 from xinglin.sim.charts import CLASSES, Chart
 from xinglin.sim.codes import Broken, hold
+from xinglin.sim.known_keys import APART, KnownKeys
 
-KERNEL_CODES = range(1, 100)
+KERNEL_CODES = frozenset(code.value for code in KernelCode)
 
 
 @dataclass
@@ -81,6 +80,9 @@ class Oracle:
     anchors: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     lanes: dict[tuple[bytes, int], int] = field(default_factory=dict)
     charts: dict[bytes, Chart] = field(default_factory=dict)                 # subject -> what was committed
+
+    def __post_init__(self) -> None:
+        self.keys = KnownKeys(self.hashes, self._carry)
 
     # -- who may do what, now
 
@@ -145,11 +147,14 @@ class Oracle:
 
     # -- what was ordered, and what came of it
 
-    def executed(self, signers: tuple[bytes, ...], messages: tuple[Message, ...], code: int,
+    def executed(self, signed: tuple[tuple[bytes, bytes], ...], messages: tuple[Message, ...], code: int,
                  events: tuple[Event, ...]) -> None:
-        """One transaction. Errors  Broken."""
+        """One transaction; who signed, with which key. Errors  Broken."""
+        own = len(signed) - sum(isinstance(message, APART) for message in messages)
+        self.keys.signing = dict(signed[:own])
         if code == 0:
-            self._check_signers(signers, messages)
+            self.keys.check_signers(signed, messages, self.now_ms)
+            self._check_signers(tuple(account for account, _ in signed[:own]), messages)
             for message, event in zip(messages, events, strict=True):
                 why = self.why_not(message)
                 if why:
@@ -161,15 +166,15 @@ class Oracle:
         self._count_lanes(messages, code)
 
     def _check_signers(self, signers: tuple[bytes, ...], messages: tuple[Message, ...]) -> None:
-        """P1: the author signed, with a key that was still good, and an active member stands behind it."""
+        """P1: the author signed, and an active member stands behind it."""
         for message in messages:
             for name in _SIGNED_BY[type(message)]:
                 hold(getattr(message, name) in signers, "P1", f"{type(message).__name__} without its {name}")
-        free = all(isinstance(message, consent.Revoke) for message in messages) and all(
+        free = all(isinstance(message, _UNSPONSORED) for message in messages) and all(
             signer in self.holders for signer in signers)
         for at, signer in enumerate(signers):
             if signer in self.staff:
-                hold(self.staff[signer][2], "P1", "a retired key signed")
+                hold(self.staff[signer][2], "P1", "somebody signed whose account has ended")
             if signer in self.status and signer not in {getattr(one, "member", b"") for one in messages
                                                          if isinstance(one, members.Invite)}:
                 hold(self.active(signer), "P1", "a suspended member signed")
@@ -185,14 +190,14 @@ class Oracle:
         return self.holders.get(account, account)
 
     def _count_lanes(self, messages: tuple[Message, ...], code: int) -> None:
-        if not all(isinstance(message, consent.Revoke) for message in messages) or code == 30:
+        if not all(isinstance(message, _UNSPONSORED) for message in messages) or code == KernelCode.KEY_HAS_ENDED:
             return
         for message in messages:
             subject = getattr(message, "subject", b"")
             if subject in self.holders:
                 at = subject, self.now_ms // MS_PER_DAY
                 self.lanes[at] = self.lanes.get(at, 0) + 1
-                hold(code == 34 or self.lanes[at] <= LANE_PER_SUBJECT_DAY_MAX, "I3",
+                hold(code == KernelCode.LANE_EXHAUSTED or self.lanes[at] <= LANE_PER_SUBJECT_DAY_MAX, "I3",
                      "more revocations in a day than the lane holds")
 
     def why_not(self, message: Message) -> str:
@@ -240,6 +245,12 @@ class Oracle:
             case members.EnrolStaff() | members.EnrolService():
                 if not self.active(message.member) or message.account in self.staff:
                     yield "the member is not active, or the account exists"
+            case members.RotateKey() | subjects.RotateKey():
+                if isinstance(message, members.RotateKey) is (next(iter(self.keys.signing)) in self.holders):
+                    yield "another message rotates the keys of such an account"
+                yield from self.keys.reasons(message, self.now_ms)
+            case members.ReplaceKey() | members.RetireKey() | members.VoteKey():
+                yield from self._no_key_motion(message)
             case members.EndStaff():
                 if self.staff.get(message.account, [None, 0, False])[::2] != [message.member, True]:
                     yield "no such person works there"
@@ -287,9 +298,16 @@ class Oracle:
                 members.Motion.SUSPEND: "active", members.Motion.REINSTATE: "suspended"}.get(message.motion):
             yield "there is nothing to change"
 
+    def _no_key_motion(self, message: members.ReplaceKey | members.RetireKey | members.VoteKey) -> Iterator[str]:
+        who = message.voter if isinstance(message, members.VoteKey) else message.proposer
+        if not self.active(who) or message.member not in self.status:
+            yield "no active member moves or votes, or there is no such member"
+        yield from self.keys.reasons(message, self.now_ms)
+
     # -- taking it in
 
     def _take(self, message: Message, event: Event) -> None:
+        self.keys.take(message, event, self.now_ms)
         match message:
             case subjects.Register():
                 self.holders[message.subject] = self._payer(message.service)
@@ -326,7 +344,7 @@ class Oracle:
     def _make_room(self, subject: bytes, grantee: bytes) -> None:
         row = self.grants.get((subject, grantee), {})
         live = self.live(subject, grantee, self.now_ms)
-        if len(row) == 32:
+        if len(row) == GRANTS_PER_ROW_MAX:
             del row[next(own for own in row if own not in live)]
 
     def _moved(self, message: Message, event: members.Moved) -> None:
@@ -394,11 +412,16 @@ class Oracle:
 _SIGNED_BY: dict[type[Message], tuple[str, ...]] = {
     members.Invite: ("proposer", "member"), members.Propose: ("proposer",), members.Vote: ("voter",),
     members.EnrolStaff: ("member", "account"), members.EnrolService: ("member", "account"),
-    members.EndStaff: ("member",), subjects.Register: ("service",), subjects.Claim: ("service", "subject"),
+    members.EndStaff: ("member",), members.RotateKey: ("account",), members.ReplaceKey: ("proposer",),
+    members.RetireKey: ("proposer",), members.VoteKey: ("voter",), subjects.RotateKey: ("subject",),
+    subjects.Register: ("service",), subjects.Claim: ("service", "subject"),
     consent.Grant: ("subject",), consent.Revoke: ("subject",), records.Batch: ("service",),
     access.Request: ("reader",), access.Answer: ("service",), access.Anchor: ("service",)}
-_STRICT = (consent.Grant, consent.Revoke, access.Request, access.Answer, subjects.Claim, records.Batch)
-_BOUNDS = (206, 508, 509)          # a full row of grants, and what one member may ask in a day and at once
+_STRICT = (consent.Grant, consent.Revoke, access.Request, access.Answer, subjects.Claim, records.Batch,
+           members.ReplaceKey, members.RetireKey, members.VoteKey)
+_UNSPONSORED = (consent.Revoke, subjects.RotateKey)
+_BOUNDS = (consent.Refusal.TOO_MANY_OPEN_GRANTS, access.Refusal.TOO_MANY_REQUESTS_TODAY,
+           access.Refusal.TOO_MANY_REQUESTS_OPEN)
 
 
 def _promise_of(message: Message) -> str:
@@ -408,6 +431,6 @@ def _promise_of(message: Message) -> str:
             return "P25"
         case access.Answer():
             return "I6"
-        case records.Batch():
+        case records.Batch() | members.RotateKey() | members.ReplaceKey() | members.RetireKey() | members.VoteKey():
             return "P1"
     return "P2"

@@ -37,7 +37,7 @@ def motion(workload: Workload) -> None:
 
 
 def staff(workload: Workload) -> None:
-    """A person comes or goes; a key that is retired signs no more."""
+    """A person comes or goes; a key that has ended signs no more."""
     readers = workload.readers()
     if len(readers) > 4 and workload.chance.percent(60):
         gone = workload.chance.one_of(readers)
@@ -59,4 +59,4 @@ def _late_request(workload: Workload, sick: Sick, gone: Person) -> None:
                                                key_hash=NO_HASH, body=NO_HASH))
     result = workload.world.send([raw])[0]
     if isinstance(result, Committed) and not workload.oracle.staff[gone.account][2]:
-        raise Broken("P1", "a retired key signed a transaction")
+        raise Broken("P1", "a key that has ended signed a transaction")

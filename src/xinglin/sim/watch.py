@@ -15,6 +15,7 @@ from xinglin.engine.embedded import Committed
 from xinglin.engine.ledger import BlockRow, Ledger
 from xinglin.engine.signatures import hold as signatures_hold
 from xinglin.engine.store import Store
+from xinglin.kernel.accounts import ACCOUNTS, has_ended
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, network_id
 from xinglin.kernel.module import ModuleSet
@@ -22,6 +23,7 @@ from xinglin.kernel.tx import NotIncludable, Reader, Tx, prepare
 from xinglin.modules import access, consent
 from xinglin.node import Node
 from xinglin.sim.codes import Broken, hold
+from xinglin.sim.known_keys import FOREVER
 from xinglin.sim.oracle import Oracle
 from xinglin.sim.shadow import Shadow
 
@@ -118,6 +120,7 @@ class Watch:
         oracle = self.oracle
         oracle.now_ms = block.time_ms
         touched: dict[bytes, None] = {}
+        changed: dict[bytes, None] = {}
         for outcome in applied.outcomes:
             self.leaves[block.height, outcome.index] = outcome.leaf
             events = codec.decode(outcome.events, self.modules.events_type)[1:]
@@ -128,7 +131,10 @@ class Watch:
                 self.transactions += 1
                 self.accepted += outcome.code == 0
                 tx = outcome.tx
-                oracle.executed(tuple(signer.account for signer in tx.signers), tx.messages, outcome.code, events)
+                oracle.executed(tuple((signer.account, signer.key) for signer in tx.signers), tx.messages, outcome.code,
+                                events)
+                if outcome.code == 0:
+                    changed |= dict.fromkeys(signer.account for signer in tx.signers)
             for event in events:
                 if isinstance(event, access.Entry):
                     touched[event.subject] = None
@@ -138,7 +144,17 @@ class Watch:
             row = self.shadow.row(access.LOG, access.LOG.encode_key((subject,)))
             hold(row is not None and (row.count, row.running) == oracle.entries[subject], "I15",
                  "a subject's row counts and sums all that was ordered about her")
+        for account in changed:
+            self._check_keys(account)
         oracle.after_block()
+
+    def _check_keys(self, account: bytes) -> None:
+        """P1: who signed has the keys that the oracle knows of, with their ends; of ended ones some are forgotten."""
+        row = self.shadow.row(ACCOUNTS, ACCOUNTS.encode_key((account,)))
+        now_ms = self.oracle.now_ms
+        known = {key: ends_ms for key, ends_ms in self.oracle.keys.of[account].items() if ends_ms > now_ms}
+        found = {key.id: key.ends_ms or FOREVER for key in row.keys if not has_ended(key, now_ms)} if row else {}
+        hold(found == known, "P1", "an account has other keys than it was given")
 
     # -- what clients were told
 

@@ -40,6 +40,7 @@ ASKS_KEPT = 40
 RECIPIENTS = 8
 BUSY = (EngineCode.SECOND_USED_UP, EngineCode.LANE_USED_UP, EngineCode.SUBJECT_SHARE_USED_UP, EngineCode.QUEUE_FULL)
 NOT_NOW = (KernelCode.TX_EXPIRED, KernelCode.SIGNER_UNKNOWN, KernelCode.PAYER_NOT_ACTIVE, *BUSY)
+KERNEL_REFUSALS = range(KernelCode.KEY_HAS_ENDED, KernelCode.KEY_NOT_ENROLLED + 1)     # of what was executed
 MODULE_CODES = range(100, 600)
 PROMISES = {"history": "P26", "claim": "P25", "grant": "P25", "import": "P1"}    # what a failed deed breaks
 
@@ -90,7 +91,7 @@ class Workload:
             raise
         except Failed as error:
             if not self.world.crashed() and error.code not in NOT_NOW and error.code.value not in MODULE_CODES \
-                    and error.code.value not in range(30, 40):
+                    and error.code.value not in KERNEL_REFUSALS:
                 name = deed.__name__.strip("_")
                 raise Broken(PROMISES.get(name, "P2"), f"{name} failed with {error}") from error
         if self.world.crashed():

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from xinglin.base.check import Failed
-from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
-from xinglin.base.ids import NO_HASH, AccountId, MemberId, SubjectId
+from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey, key_hash
+from xinglin.base.ids import NO_HASH, AccountId, KeyHash, MemberId, SubjectId
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.client.client import Client
 from xinglin.client.patient import Patient
@@ -36,6 +36,7 @@ from xinglin.node import LocalTransport, Node
 from xinglin.sim.chance import Chance
 from xinglin.sim.charts import Chart
 from xinglin.sim.codes import Broken
+from xinglin.sim.known_keys import FOREVER
 from xinglin.sim.oracle import Oracle
 from xinglin.sim.watch import Watch
 from xinglin.vault.keystore import TagKind
@@ -136,6 +137,7 @@ class Sick:
     wallet: Pocket
     subject: SubjectId | None = None
     coming: Chart | None = None    # what an import under way would make of her chart
+    moving: Pocket | None = None   # to another seed, once the ledger has its key
 
 
 class World:
@@ -146,7 +148,10 @@ class World:
         self.chance = Chance(seed, "people")
         self.clock = SteppedClock(STARTED_MS)
         self.names: dict[str, MemberId] = {name: self.chance.bytes(16) for name in KINDS}
-        self.keys: dict[AccountId, SigningKey] = {member: _key(self.chance) for member in self.names.values()}
+        self.keys: dict[AccountId, SigningKey] = {member: new_key(self.chance) for member in self.names.values()}
+        self.checkpoint_key = self.keys[self.names["north"]]
+        self.coming: dict[AccountId, list[SigningKey]] = {}          # what the ledger may get, from rotations and votes
+        self.replaced: list[tuple[AccountId, SigningKey]] = []
         self.services: dict[MemberId, AccountId] = {}
         self.holders: dict[MemberId, Holder] = {}
         self.people: list[Person] = []
@@ -156,6 +161,8 @@ class World:
         self.modules = module_set()
         self.manifest = self._manifest(UNITS_PER_SECOND[seed % len(UNITS_PER_SECOND)], 2 + seed % 4)
         self.oracle = Oracle(SHA256, STARTED_MS, status={member: "active" for member in self.names.values()})
+        for member in self.names.values():
+            self.oracle.keys.of[member] = {_id(self.keys[member]): FOREVER}
         self.watch = Watch(self.manifest, self.modules, self.oracle)
         Ledger.create(folder / "store", self.manifest, self.modules).close()
         self.open_node()
@@ -168,7 +175,7 @@ class World:
             parameters=Parameters(units_per_second=units_per_second, answer_ms=ANSWER_MS, page_parts=page_parts),
             founders=tuple(Founder(member=member, kind=KINDS[name], suite=ED25519, key=self.keys[member].public,
                                    card=NO_HASH) for name, member in self.names.items()),
-            checkpoint_keys=(CheckpointKey(name="north", key=self.keys[operator].public),))
+            checkpoint_keys=(CheckpointKey(name="north", key=self.checkpoint_key.public),))
 
     def furnish(self) -> None:
         """Staff for all, data rooms for two."""
@@ -187,7 +194,7 @@ class World:
         ledger = Ledger.open(self.folder / "store", self.modules)
         clock: Clock = self.clock
         try:
-            key = self.keys[self.names["north"]]
+            key = self.checkpoint_key
             self.node = Node(self.folder, ledger, clock, "north", key, (NoteKey("north", KeyUse.LOG, key.public),),
                              INLINE_CHECKS_MAX)
         except Failed:
@@ -274,10 +281,11 @@ class World:
 
     # -- ordering
 
-    def signed(self, *messages: Message, keys: Mapping[AccountId, SigningKey] | None = None) -> bytes:
+    def signed(self, *messages: Message, keys: Mapping[AccountId, SigningKey] | None = None,
+               apart: Sequence[SigningKey] = ()) -> bytes:
         """`keys` are used before everybody's own."""
         return sign(self.node.network, SHA256, self.modules, messages, {**self.keys, **(keys or {})},
-                    self.clock.now_ms() + TX_MS)[0]
+                    self.clock.now_ms() + TX_MS, apart)[0]
 
     def send(self, raws: Sequence[bytes]) -> list[Committed | Failed]:
         """Hand them over between two blocks, so that one block takes them all; what became of each."""
@@ -310,8 +318,35 @@ class World:
         for committed in self.told:
             self.watch.check_told(committed)
         self.told.clear()
+        for account in self.coming:
+            self._learn_key(account)
         for one in self.sick:
+            self._learn_wallet(one)
             self._learn(one)
+
+    def _learn_key(self, account: AccountId) -> None:
+        """Whoever brought a key signs with it once the ledger has it, and so does its data room."""
+        for key in self.coming[account]:
+            if self.oracle.keys.of[account].get(_id(key)) == FOREVER:
+                self.coming[account].remove(key)
+                self._replace(account, key)
+                for member, holder in self.holders.items():
+                    if self.services[member] == account:
+                        holder.close()
+                        self._open_holder(member)
+                return
+
+    def _learn_wallet(self, sick: Sick) -> None:
+        subject = sick.subject or b""
+        if sick.moving is not None:
+            key = sick.moving.signing_key(self.node.network, subject)
+            if self.oracle.keys.of.get(subject, {}).get(_id(key)) == FOREVER:
+                sick.wallet, sick.moving = sick.moving, None
+                self._replace(subject, key)
+
+    def _replace(self, account: AccountId, key: SigningKey) -> None:
+        self.replaced.append((account, self.keys[account]))
+        self.keys[account] = key
 
     def _learn(self, sick: Sick) -> None:
         """A chart that was under way counts once its batch stands."""
@@ -342,7 +377,7 @@ class World:
         return LocalPeer(self.holders[hospital])
 
     def enrol(self, member: MemberId, role: members.Role) -> Committed | Failed:
-        account, key = self.chance.bytes(16), _key(self.chance)
+        account, key = self.chance.bytes(16), new_key(self.chance)
         (result,) = self.send([self.signed(members.EnrolStaff(
             member=member, account=account, role=role, custody=Custody.OWN, suite=ED25519, key=key.public,
             card=NO_HASH), keys={account: key})])
@@ -352,12 +387,16 @@ class World:
         return result
 
     def _enrol_service(self, member: MemberId) -> None:
-        account, key = self.chance.bytes(16), _key(self.chance)
+        account, key = self.chance.bytes(16), new_key(self.chance)
         self.send([self.signed(members.EnrolService(member=member, account=account, suite=ED25519, key=key.public),
                                keys={account: key})])
         self.keys[account] = key
         self.services[member] = account
 
 
-def _key(chance: Chance) -> SigningKey:
+def new_key(chance: Chance) -> SigningKey:
     return SigningKey.from_seed(ED25519, chance.bytes(32))
+
+
+def _id(key: SigningKey) -> KeyHash:
+    return key_hash(SHA256, key.suite, key.public)
