@@ -267,8 +267,41 @@ def test_the_snapshot_of_another_ledger_is_not_believed(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("start", ["snapshot", "old snapshot and journal", "buckets alone"])
+def test_a_bucket_that_nobody_touches_while_places_double_and_double_is_found_and_divided(
+    tmp_path: Path, start: str
+) -> None:
+    store, tree, model = filled(tmp_path, 20)
+    tree.snapshot()
+    shutil.copy(tmp_path / SNAPSHOT_NAME, tmp_path / "old")
+    untouched = sorted(path for path in model if path[0] >= 128)
+    many = {bytes((row % 128,)) + hashed(row)[1:]: hashed(row) for row in range(1_000)}
+    model |= many
+    update(store, tree, list(many.items()), 1)
+    assert len([key for key, _ in store.scan(BUCKETS) if key[1] >= 128]) < len(untouched), "not divided yet"
+    if start == "snapshot":
+        tree.snapshot()
+    elif start == "buckets alone":
+        (tmp_path / SNAPSHOT_NAME).unlink()
+    store.close()
+
+    store = Store.open(tmp_path)
+    assert StateTree.starts_fast(store, SHA256, tmp_path) == (start != "buckets alone")
+    tree = StateTree.open(store, SHA256, tmp_path)
+    for path in (*untouched, bytes((200,)) + bytes(31)):
+        assert tree.prove(path) == sparse.prove(SHA256, model, path)
+    assert all(tree.holds(path, model[path]) for path in untouched)
+    changes: Changes = [(untouched[0], None), (untouched[-1], hashed("new"))]
+    model |= {untouched[-1]: hashed("new")}
+    del model[untouched[0]]
+    assert update(store, tree, changes, 2) == sparse.root_of(SHA256, model)
+    for path in (*untouched, min(model)):
+        assert tree.prove(path) == sparse.prove(SHA256, model, path)
+    store.close()
+
+
 def test_a_snapshot_that_claims_to_be_huge_is_dropped_before_memory_is_taken(tmp_path: Path) -> None:
-    head = codec.encode(tree_snapshot.Header(suite=SHA256.name, height=0, buckets=2**32 - 1))
+    head = codec.encode(tree_snapshot.Header(suite=SHA256.name, height=0, places=2**32 - 1))
     (tmp_path / "file").write_bytes(len(head).to_bytes(4, "big") + head + bytes(1_000))
     assert tree_snapshot.read(tmp_path / "file", SHA256) is None
 

@@ -41,7 +41,7 @@ CLOCK_BEHIND_MS_MAX = 5_000       # a clock further behind the tip refuses to st
 # -- the store and the state tree
 STORE_WRITE_BUFFER_BYTES = 32 * 1024 * 1024    # some 25,000 transactions; at 64 MB a put costs half more
 STORE_BLOCK_CACHE_BYTES = 128 * 1024 * 1024    # the upper blocks and filters of 10^7 keys
-TREE_BUCKETS_MAX = 2**29 - 1      # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
+TREE_PLACES_MAX = 2**29           # a node fits 30 bits of the journal; a billion leaves, whose heap is 35 GB
 TREE_JOURNAL_ENTRIES_MIN = 131_072  # touched buckets between two snapshots: half a second of replay
 SCRUB_ROWS_PER_STEP = 256         # some 5 ms between two blocks
 SCRUB_LEAVES_PER_STEP = 512       # as many, or the one block that has more

@@ -80,8 +80,11 @@ def subtree_root(
         return leaves[0]
     before, value = int.from_bytes(entries[0], "big"), int.from_bytes(entries[1], "big")
     common = ENTRY_BITS - (before ^ value).bit_length()
-    if count == 2:      # the usual case of a bucket, without the stack
-        return _lift(digest, digest(NODE_TAG + leaves[0] + leaves[1]), common, value, depth)
+    if count == 2:      # two and three are the usual cases of a bucket, without the stack
+        root = digest(NODE_TAG + leaves[0] + leaves[1])
+        return root if common == depth else _lift(digest, root, common, value, depth)
+    if count == 3:
+        return _root_of_three(digest, leaves, (before, value, int.from_bytes(entries[2], "big")), depth)
 
     # A stack of finished subtrees, left to right, and between neighbours the number of bits they share. A subtree
     # stands at a depth below which it is unchanged; a lone leaf stands anywhere, which depth 0 says.
@@ -97,6 +100,24 @@ def subtree_root(
     while shared:
         _join(digest, stack, shared.pop())
     return _lift(digest, *stack[0], depth)
+
+
+def _root_of_three(
+    digest: Callable[[bytes], bytes], leaves: Sequence[bytes], values: tuple[int, int, int], depth: int
+) -> bytes:
+    first, second, third = values
+    left, right = ENTRY_BITS - (first ^ second).bit_length(), ENTRY_BITS - (second ^ third).bit_length()
+    if left > right:
+        pair = digest(NODE_TAG + leaves[0] + leaves[1])
+        if left > right + 1:
+            pair = _lift(digest, pair, left, second, right + 1)
+        root, at = digest(NODE_TAG + pair + leaves[2]), right
+    else:
+        pair = digest(NODE_TAG + leaves[1] + leaves[2])
+        if right > left + 1:
+            pair = _lift(digest, pair, right, second, left + 1)
+        root, at = digest(NODE_TAG + leaves[0] + pair), left
+    return root if at == depth else _lift(digest, root, at, second, depth)
 
 
 def _join(

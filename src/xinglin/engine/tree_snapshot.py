@@ -18,12 +18,12 @@ from xinglin.engine import durable
 CHUNK_BYTES = 1024 * 1024       # what is hashed at once, so that the file is never in memory twice
 
 
-class Header(Struct, tag="engine.tree_snapshot/1"):
+class Header(Struct, tag="engine.tree_snapshot/2"):
     """First in the file, after its own length in 4 bytes; then hashes, occupancies and one digest over it all."""
 
     suite: Annotated[str, Meta(max_length=32)]
     height: Height      # of the update that it includes
-    buckets: U32
+    places: U32
 
 
 def write(
@@ -59,9 +59,9 @@ def read(file: Path, hashes: HashSuite) -> tuple[Header, bytearray, bytearray] |
             head = source.read(min(int.from_bytes(length, "big"), size))
             header = codec.decode(head, Header)
             rest = size - len(length) - len(head)
-            if header.suite != hashes.name or header.buckets < 1 or rest != 66 * header.buckets + 32:
+            if header.suite != hashes.name or header.places < 1 or rest != 66 * header.places + 32:
                 return None
-            heap, occupied = bytearray(64 * header.buckets), bytearray(2 * header.buckets)
+            heap, occupied = bytearray(64 * header.places), bytearray(2 * header.places)
             sums = [hashes.digest(length + head)]
             for part in (heap, occupied):
                 for chunk in _chunks(part):

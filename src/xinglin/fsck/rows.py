@@ -9,7 +9,7 @@ from typing import Any
 
 from xinglin.base.crypto import HashSuite, tagged
 from xinglin.base.ids import NO_HASH
-from xinglin.base.limits import TREE_BUCKETS_MAX
+from xinglin.base.limits import TREE_PLACES_MAX
 from xinglin.engine.store import Store
 from xinglin.fsck.codes import FsckCode, Lie
 from xinglin.fsck.formats import ENTRY_BYTES, HASH_BYTES, JOURNAL_HEAD, Tip, read, same
@@ -98,11 +98,11 @@ class Rows:
 
     def check_tree(self, tip: Tip) -> None:
         """Buckets, rows and the last journal row say one thing, and it is the tip's root. After `check`."""
-        buckets = self._check_journal(tip)
+        places = self._check_journal(tip)
         parts = 1                      # a power of two, so that each is a subtree
         while parts * ENTRIES_AT_ONCE_MAX < self.count:
             parts *= 2
-        stored = self._bucket_entries(buckets)
+        stored = self._bucket_entries(places)
         roots: list[Subtree] = []
         for part in range(parts):
             entries = self._entries(part, parts)
@@ -116,7 +116,7 @@ class Rows:
              "the rows do not lead to the tip's state root")
 
     def _check_journal(self, tip: Tip) -> int:
-        """The number of buckets."""
+        """The number of places for buckets."""
         before, last = None, b""
         for key, last in self._store.scan(b"j"):
             height = int.from_bytes(key[1:], "big")
@@ -125,23 +125,25 @@ class Rows:
             before = height
         if not last:
             raise Lie(FsckCode.TREE_LIES, "the tree has no journal")
-        _, buckets, count, root = JOURNAL_HEAD.unpack_from(last)
+        _, places, count, root = JOURNAL_HEAD.unpack_from(last)
         same((before, count, root), (tip.height, self.count, tip.state_root), FsckCode.TREE_LIES,
              f"the tree's journal ends at height {before} with {count} leaves; the tip is at {tip.height}, "
              f"there are {self.count} rows")
-        if not 0 < buckets <= TREE_BUCKETS_MAX:
-            raise Lie(FsckCode.TREE_LIES, f"the tree's journal tells of {buckets} buckets")
-        return int(buckets)
+        if not 0 < places <= TREE_PLACES_MAX or places & places - 1:
+            raise Lie(FsckCode.TREE_LIES, f"the tree's journal tells of {places} places")
+        return int(places)
 
-    def _bucket_entries(self, buckets: int) -> Iterator[bytes]:
-        """All leaves that the tree has, ascending, each in its own bucket."""
+    def _bucket_entries(self, places: int) -> Iterator[bytes]:
+        """All leaves that the tree has, ascending, each in a bucket of its own prefix."""
         before = b""
         for key, row in self._store.scan(b"b"):
             if not row or len(row) % ENTRY_BYTES:
                 raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()}: is cut")
+            if key[1:] <= before[:4] or not _is_bucket(places, key[1:], row[-ENTRY_BYTES:]):
+                raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()}: has no place, or two buckets share one")
             for at in range(0, len(row), ENTRY_BYTES):
                 entry = row[at:at + ENTRY_BYTES]
-                if entry[:HASH_BYTES] <= before or key != _bucket_key(buckets, entry):
+                if entry[:HASH_BYTES] <= before or entry[:4] < key[1:]:
                     raise Lie(FsckCode.TREE_LIES, f"bucket {key[1:].hex()}: holds what is not its own")
                 before = entry[:HASH_BYTES]
                 yield entry
@@ -174,14 +176,11 @@ def _due_key(due_ms: int, table: Table[Any], key: bytes) -> bytes:
     return b"d" + due_ms.to_bytes(8, "big") + bytes((len(name),)) + name + key
 
 
-def _bucket_key(buckets: int, entry: bytes) -> bytes:
-    """Of the bucket that a leaf stands in: with 2^L <= buckets, the first buckets - 2^L of L bits are split in two."""
-    bits = buckets.bit_length() - 1
-    prefix = int.from_bytes(entry[:4], "big")
-    if prefix >> (32 - bits) < buckets - (1 << bits):
-        bits += 1
-    kept = prefix >> (32 - bits) << (32 - bits)
-    return b"b" + kept.to_bytes(4, "big")
+def _is_bucket(places: int, key: bytes, last: bytes) -> bool:
+    """Whether some prefix of at most as many bits as a place has this key and holds the last entry."""
+    first = int.from_bytes(key, "big")
+    free = max(33 - places.bit_length(), (first ^ int.from_bytes(last[:4], "big")).bit_length())
+    return len(key) == 4 and first % (1 << free) == 0
 
 
 def _buckets(hashes: HashSuite, executed: dict[int, list[tuple[int, bytes]]]) -> dict[bytes, tuple[int, bytes]]:
