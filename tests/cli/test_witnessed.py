@@ -1,5 +1,6 @@
 """From a network to a receipt that witnesses stand behind, as a user types it."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 
 from cli.command import Shell
 from xinglin.base.check import BaseCode
-from xinglin.base.note import read_checkpoint
+from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.note import KeyUse, NoteKey, read_checkpoint
 from xinglin.cli.codes import CliCode
 from xinglin.client.codes import ClientCode
+from xinglin.fsck import FsckCode
 from xinglin.home import Home
 from xinglin.kernel.outcome import Envelope
+from xinglin.node import NodeCode
 from xinglin.witness.codes import WitnessCode
 
 
@@ -135,6 +139,35 @@ def test_a_changed_key_signs_what_the_home_itself_believes_and_others_only_by_po
     shell.ok("verify", "new", "--policy", "new.policy")
     assert shell.run("verify", "plain", "--policy", "new.policy").code == 5, "the old key is not in the policy"
     assert shell.run("net", "change-key").code == 2, "it asks first"
+
+
+def test_a_home_without_its_successors_is_told_which_file_to_bring(shell: Shell) -> None:
+    file = shell.home / "ledger" / "successors"
+    stated = file.read_bytes()
+    file.unlink()
+    for lang in ("zh", "en"):
+        for command in ("doctor", "fsck", "net log"):
+            told = shell.run(*command.split(), env={"XINGLIN_LANG": lang})
+            assert told.code and "ledger/successors" in told.out + told.err, told
+    assert "Do not go on" not in shell.run("fsck").err
+    file.write_bytes(stated)
+    shell.ok("fsck")
+
+
+def test_a_key_that_was_written_into_a_backup_is_not_believed(shell: Shell) -> None:
+    shell.ok("backup", "-o", "kept")
+    thief = SigningKey.from_seed(SignatureSuite.ED25519, bytes(32))
+    forged = f"log {NoteKey('east', KeyUse.LOG, thief.public).text()}\nquorum none\n".encode()
+    (shell.folder / "kept" / "home" / "ledger" / "successors").write_bytes(forged)
+    listed = json.loads((shell.folder / "kept" / "backup.json").read_bytes())
+    listed["files"]["ledger/successors"] = [len(forged), hashlib.sha256(forged).hexdigest()]
+    (shell.folder / "kept" / "backup.json").write_text(json.dumps(listed))
+    refused = shell.run("restore", "kept", "--home", "again", "--verify")
+    assert refused.code == 5 and FsckCode.SUCCESSORS_LIE.shown in refused.err and "ledger/successors" in refused.err
+    shell.ok("restore", "kept", "--home", "again")
+    (shell.folder / "again" / "ledger" / "checkpoint.key").write_bytes(bytes(32) + b"east")
+    started = shell.run("net", "log", "--home", "again")
+    assert started.code and NodeCode.CHECKPOINT_KEY_NOT_USABLE.shown in started.err
 
 
 @pytest.mark.parametrize(("words", "code"), [
