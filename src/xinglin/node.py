@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from xinglin.base import codec, note
 from xinglin.base.check import (
     BaseCode,
@@ -48,6 +50,7 @@ from xinglin.kernel import receipt_cose
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
+from xinglin.kernel.outcome import Closing
 from xinglin.kernel.receipt import (
     InHistory,
     Receipt,
@@ -342,13 +345,30 @@ class Node:
         """
         def build(ledger: Ledger) -> bytes:
             self._require_there(ledger, height, index)
-            for row in published.newest_first(ledger, PUBLISHED_LOOKED_AT_MAX):
-                if row.height < height:
-                    break
-                if self._passes(row, policy):
-                    return self._receipt(ledger, height, index, row.note)
-            raise NotFound(NodeCode.NOT_COSIGNED_YET)
+            return self._receipt(ledger, height, index, self._cosigned(ledger, height, policy).note)
         return self.ask(build)
+
+    def cosigned_proof(self, proof: StateProof, policy: Policy) -> StateProof:
+        """A proof of this ledger's state, under the newest published checkpoint that satisfies `policy` and covers it.
+
+        State is proved at the tip alone: prove first, then `publish`, then this. Errors  NotFound NOT_COSIGNED_YET.
+        """
+        closing: Closing = codec.decode(proof.closing.leaf, Closing)
+
+        def build(ledger: Ledger) -> StateProof:
+            block, row = ledger.block(closing.height), self._cosigned(ledger, closing.height, policy)
+            return structs.replace(proof, checkpoint=row.note, closing=self._in_history(
+                ledger, block, len(block.leaves), row.checkpoint.size))
+        return self.ask(build)
+
+    def _cosigned(self, ledger: Ledger, height: int, policy: Policy) -> PublishedRow:
+        """Errors  NotFound NOT_COSIGNED_YET."""
+        for row in published.newest_first(ledger, PUBLISHED_LOOKED_AT_MAX):
+            if row.height < height:
+                break
+            if self._passes(row, policy):
+                return row
+        raise NotFound(NodeCode.NOT_COSIGNED_YET)
 
     def _passes(self, row: PublishedRow, policy: Policy) -> bool:
         try:

@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from cli.command import Shell
+from cli.witnesses import witness
 from xinglin.base.check import BaseCode
 from xinglin.base.crypto import SignatureSuite, SigningKey
 from xinglin.base.note import KeyUse, NoteKey, read_checkpoint
@@ -46,26 +43,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     made.ok("receipt", id_in(made, newest_receipt(made, "chen")), "-o", "plain")
     made.ok("witness", "--dir", "c", "--name", "c.example/w")
     return made
-
-
-@contextmanager
-def witness(shell: Shell, name: str, line: str) -> Iterator[dict[str, Any]]:
-    """One in a process of its own; its key and address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "xinglin", "witness", "--dir", str(shell.folder / name), "--name", f"{name}.example/w",
-         "--log", line, "--listen", "127.0.0.1:0", "--json"], env=shell.env, cwd=shell.folder, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout
-        said = ""
-        while not said.rstrip().endswith("}"):
-            more = process.stdout.readline()
-            assert more, "it ended"
-            said += more
-        yield json.loads(said)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> None:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from xinglin.base.limits import POLICY_BYTES_MAX
 from xinglin.base.note import open_checkpoint
 from xinglin.base.policy import read_policy
-from xinglin.cli import choices, files, names, show
+from xinglin.cli import choices, cosigning, files, names, show
 from xinglin.cli.call import Call
 from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import PolicyFile
@@ -101,12 +101,8 @@ def publish(ctx: typer.Context, policy: Annotated[Path, Option("--policy", metav
     call = Call.of(ctx)
     said = read_policy(files.read(policy, POLICY_BYTES_MAX))
     with call.opened() as home:
-        row, asked = home.node.publish(said)
+        row = cosigning.published(call, home, said)
         opened = open_checkpoint(row.note, said.witness_keys)
-        for one in asked:
-            if one.why_not:
-                call.warn(f"见证者 {one.witness} 未签名：{one.why_not}",
-                          f"witness {one.witness} did not sign: {one.why_not}")
         enough = said.is_met_by([one.key for one in opened.cosigned_by])
         show.one(call, PUBLISHED, {
             "size": opened.checkpoint.size, "height": row.height, "at": Time(row.at_ms),

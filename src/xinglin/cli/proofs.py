@@ -7,10 +7,9 @@ import typer
 from typer import Argument, Option
 
 from xinglin.base.check import NotFound
-from xinglin.base.limits import POLICY_BYTES_MAX, PROOF_FILE_BYTES_MAX
-from xinglin.base.policy import read_policy
+from xinglin.base.limits import PROOF_FILE_BYTES_MAX
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
-from xinglin.cli import decoded, files, names, show
+from xinglin.cli import cosigning, decoded, files, names, show
 from xinglin.cli.call import Call, Output
 from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import Out, OutNeeded, PolicyFile
@@ -41,7 +40,7 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)      # the index looks at the first half of an id
         if out is not None:
             files.write(out, file, over=call.yes)
-            call.hand_on(home.network, out)
+            call.hand_on(home, out, verified.signed)
         show.one(call, OUTCOME, {
             "tx": envelope.tx_id, "at": Time(verified.closing.time_ms),
             "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
@@ -66,7 +65,7 @@ def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out:
     call = Call.of(ctx)
     if cose and policy is not None:
         raise Usage(CliCode.SAY_WHICH, "--cose | --policy FILE")
-    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
+    said = cosigning.policy_in(policy)
     digits = names.tx_digits(tx)
     with call.opened() as home:
         place = names.transaction(home, digits)
@@ -74,11 +73,11 @@ def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out:
             file = home.node.cose_receipt_at(*place)
         else:
             file = home.node.receipt_at(*place) if said is None else home.node.cosigned_receipt_at(*place, said)
-        verdict = verify_file(file, home.network, home.node.modules, said or home.node.policy)
+        verdict = verify_file(file, home.network, home.node.modules, said or home.policy)
         if not verdict.facts.get("tx", "").startswith(digits):
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)
         files.write(out, file, over=call.yes)
-        call.hand_on(home.network, out, policy)
+        call.hand_on(home, out, verdict.signed, policy)
 
 
 def _outcome(code: int, lang: Lang) -> str:
@@ -91,7 +90,7 @@ def _outcome(code: int, lang: Lang) -> str:
 def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
            network: Annotated[str | None, Option("--network", metavar="ID")] = None, policy: PolicyFile = None) -> None:
     call = Call.of(ctx)
-    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
+    said = cosigning.policy_in(policy)
     trusted = [names.network(network)] if network else list(pins.read(pins.config_folder()).values())
     modules = module_set()
     verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules, said, pins.config_folder())
