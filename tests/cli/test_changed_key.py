@@ -106,6 +106,10 @@ def test_absence_and_a_complete_log_are_cosigned_by_m_of_n_or_not_written(shell:
     for name, kind in (("consent.cosigned", "state-proof"), ("access.cosigned", "completeness")):
         found = shell.json("verify", name, "--policy", policy)
         assert (found["kind"], found["cosigned_by"]) == (kind, ["a.example/w"])
+        said = {lang: shell.ok("verify", name, "--policy", policy, "--lang", lang).out for lang in ("zh", "en")}
+        assert "it states that it has seen" in said["en"] and "该见证者声明" in said["zh"]
+        assert "other members agree: besides the operator, east, one witness alone has signed, a.exam" in said["en"]
+        assert "其他成员也同意" in said["zh"] and "everyone" not in said["en"]
     shell.ok("member", "enrol-staff", "east", "zhou", "--name", "zhou", "--role", "NURSE")
     shell.ok("clock", "advance", "--ms", 1_000)
     for words in (absent, prove):

@@ -28,6 +28,9 @@ OUTCOME = (Column("tx", "交易", "transaction"), Column("at", "时间", "at"), 
            Column("told", "内容", "what happened"), Column("file", "回执", "receipt"))
 
 
+AGREEING = 2                       # witnesses, from whom on others than one pair stand behind a history
+
+
 def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: Out = None) -> None:
     call = Call.of(ctx)
     digits = names.tx_digits(tx)
@@ -205,16 +208,19 @@ def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
 
 
 def _cosigned(verdict: Verdict, lang: Lang) -> list[str]:
-    """Witnesses have seen this history grow, each until it signed: so everyone was shown the same one."""
+    """What witnesses state: each has seen one history grow, until it signed. Of others, that is all the file shows."""
     signed = verdict.signed
     if not signed.by_quorum:
         return []
     names = ", ".join(one.name for one in signed.cosigned_by)
     count, last = len(signed.cosigned_by), Time(max([one.time_s for one in signed.cosigned_by]) * MS_PER_SECOND).iso()
     if lang == "zh":
-        return [f"{signed.witnesses} 个见证者中有 {count} 个联署（{names}，最近于 {last}）：所有人看到的是同一部历史"]
-    return [f"cosigned by {count} of {signed.witnesses} witnesses ({names}; last on {last}): everyone is shown the "
-            "same history"]
+        each = "该见证者声明" if count == 1 else f"这 {count} 个见证者各自声明"
+        return [f"{signed.witnesses} 个见证者中有 {count} 个联署（{names}，最近于 {last}）："
+                f"{each}，到此为止只见过这一部历史，且只增不改"]
+    each = "it states" if count == 1 else "each of these states"
+    return [f"cosigned by {count} of {signed.witnesses} witnesses ({names}; last on {last}): {each} that it has seen "
+            "this one history alone, which only grew, up to here"]
 
 
 def _always(verdict: Verdict, lang: Lang) -> list[str]:
@@ -226,6 +232,12 @@ def _always(verdict: Verdict, lang: Lang) -> list[str]:
                      "它不能暗中改写已签署的内容，但可能停止服务" if zh else
                      f"that other members agree: only the operator, {name}, has signed (single-operator); it cannot "
                      "alter what it signed unseen, but it could stop")
+    elif verdict.signed.by_quorum and len(verdict.signed.cosigned_by) < AGREEING:
+        name, witness = verdict.signed_by[0], verdict.signed.cosigned_by[0].name
+        found.append(f"其他成员也同意：除运营者 {name} 外，只有见证者 {witness} 签署；"
+                     "二者合谋，可以向别人出示另一部历史" if zh else
+                     f"that other members agree: besides the operator, {name}, one witness alone has signed, {witness};"
+                     " the two together could show another history to others")
     if verdict.network.manifest.simulated:
         found.append("真实的时间：这个网络使用模拟时钟" if zh else "real time: this network runs on a simulated clock")
     found.append("承诺值背后的内容真实：文件里没有任何医疗内容" if zh else
