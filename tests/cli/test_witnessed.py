@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +67,9 @@ def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> 
     assert "cosigned by 2 of 3 witnesses (a.example/w, b.example/w" in said.out
     assert "single-operator" not in said.out
     zh = shell.run("verify", "cosigned", "--policy", policy, env={"XINGLIN_LANG": "zh"})
-    assert "3 个见证者中有 2 个联署" in zh.out
+    assert "3 个见证者中有 2 个联署" in zh.out and "这 2 个见证者各自声明" in zh.out
+    assert "each of these states" in said.out and "everyone" not in said.out
+    assert "other members agree" not in said.out and "其他成员也同意" not in zh.out
     found = shell.json("verify", "cosigned", "--policy", policy)
     assert (found["single_operator"], found["cosigned_by"], found["witnesses"]) == (
         False, ["a.example/w", "b.example/w"], 3)
@@ -76,7 +79,25 @@ def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> 
     assert refused.code == 5 and BaseCode.NOT_COSIGNED.shown in refused.err
     shell.ok("net", "trust", network, "--name", log["origin"].removeprefix("xinglin/"), "--policy", policy)
     assert shell.run("verify", "plain").code == 5 and shell.run("verify", "cosigned").code == 0
-    (shell.folder / "config" / f"{network}.policy").unlink()
+    pinned_policy_is_seen_and_removed(shell, network, log["origin"].removeprefix("xinglin/"), policy)
+
+
+def pinned_policy_is_seen_and_removed(shell: Shell, network: str, name: str, policy: Path) -> None:
+    (listed,) = shell.json("net", "list")
+    assert (listed["witnesses"], listed["quorum"], listed["log_keys"]) == (3, "2/3 most", [])
+    assert "2/3 most" in shell.ok("net", "list").out
+    for lang, words in (("en", "witnesses 3, quorum 2/3 most"), ("zh", "见证者 3 个，法定数 2/3 most")):
+        again = shell.ok("net", "trust", network, "--name", name, "--lang", lang)
+        assert words in again.err and "--no-policy" in again.err
+    assert shell.run("verify", "plain").code == 5, "trusting it once more leaves the policy where it is"
+    both = shell.run("net", "trust", network, "--name", name, "--no-policy", "--policy", policy)
+    assert both.code == 2 and CliCode.SAY_WHICH.shown in both.err
+    assert "is removed" in shell.ok("net", "trust", network, "--name", name, "--no-policy").err
+    (listed,) = shell.json("net", "list")
+    assert (listed["witnesses"], listed["quorum"], listed["log_keys"]) == (None, None, None)
+    shell.ok("verify", "plain")
+    assert "had no policy" in shell.ok("net", "trust", network, "--name", name, "--no-policy").err
+    assert "policy" not in shell.ok("net", "trust", network, "--name", name).err
 
 
 def test_a_cose_receipt_is_written_and_verified(shell: Shell) -> None:
