@@ -9,7 +9,7 @@ import pytest
 
 from homes import CHECKPOINT_SEED, Home, home
 from witness.logs import GrowingLog
-from worlds import STARTED_MS, key_named
+from worlds import STARTED_MS, key_named, named
 from xinglin.base import codec, note
 from xinglin.base.check import BaseCode, Failed, NotFound, NotVerified
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
@@ -27,7 +27,8 @@ from xinglin.home import Home as RealHome
 from xinglin.home import NewOrganisation
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import MemberKind
-from xinglin.kernel.receipt import Receipt, origin
+from xinglin.kernel.receipt import Receipt, StateProof, origin
+from xinglin.modules import consent
 from xinglin.node import Node, NodeCode
 from xinglin.witness.kept import Witness
 from xinglin.witness.protocol import write_request
@@ -191,6 +192,26 @@ def test_a_receipt_is_cosigned_by_m_of_n_or_refused(furnished: Home, witnesses: 
     with pytest.raises(NotVerified) as refused:
         verify_file(plain, node.network, modules, policy)
     assert refused.value.code is BaseCode.NOT_COSIGNED and "0 of 3" in refused.value.detail
+
+
+def test_a_proof_of_state_is_cosigned_by_m_of_n_or_refused(furnished: Home, witnesses: Witnesses) -> None:
+    node, modules = furnished.node, furnished.world.modules
+    policy = witnesses.policy(2, "a", "b", "c")
+    furnished.done(furnished.world.grant("mei", "B", "g1"))
+    nobody = (named("li"), named("B"))
+    proof: StateProof = codec.decode(node.prove(consent.GRANTS, nobody), StateProof)
+    with pytest.raises(NotFound) as caught:
+        node.cosigned_proof(proof, policy)
+    assert caught.value.code is NodeCode.NOT_COSIGNED_YET
+    furnished.done(furnished.world.register("A.service", "later"))       # what was proved is the tip no more
+    node.publish(policy)
+    file = codec.encode(node.cosigned_proof(proof, policy))
+    verdict = verify_file(file, node.network, modules, policy)
+    assert not verdict.single_operator and len(verdict.signed.cosigned_by) == 3
+    assert (verdict.facts["present"], verdict.facts["height"]) == (
+        False, verify_file(codec.encode(proof), node.network, modules).facts["height"])
+    with pytest.raises(NotVerified):
+        verify_file(codec.encode(proof), node.network, modules, policy)
 
 
 def test_a_policy_with_log_keys_takes_no_others(furnished: Home) -> None:
