@@ -27,6 +27,7 @@ from xinglin.base.crypto import HASH_SUITES, HashSuite, SignatureSuite, SigningK
 from xinglin.base.ids import AccountId, MemberId, NetworkId
 from xinglin.base.limits import ANSWER_MS, CARD_NAME_CHARS_MAX, PAGE_PARTS
 from xinglin.base.note import NoteKey
+from xinglin.base.policy import Policy
 from xinglin.client.client import Client, Sent
 from xinglin.client.key_file import KeyFile
 from xinglin.engine.codes import EngineCode
@@ -105,7 +106,7 @@ class Home:
         self.path = path
         self.node = node
         self.network: NetworkId = node.network
-        self.client = Client(LocalTransport(node), node.modules, node.network, node.policy)
+        self.client = Client(LocalTransport(node), node.modules, node.network, self.policy)
         self._holders: dict[MemberId, Holder] = {}
 
     # -- founding and opening
@@ -156,10 +157,16 @@ class Home:
             holder.close()
         self.node.close()
 
+    @property
+    def policy(self) -> Policy:
+        """By which to verify here what this home's ledger signed: by the manifest's checkpoint keys, or by those that
+        took their place, as each has stated. A stranger is told of the latter by a policy of his own."""
+        return self.node.policy
+
     def change_checkpoint_key(self) -> NoteKey:
         """A new key for the checkpoints. Errors  Failed DISK_FULL, STORE_NOT_USABLE."""
         key = self.node.change_checkpoint_key(secrets.token_bytes(32))
-        self.client.policy = self.node.policy
+        self.client.policy = self.policy
         return key
 
     # -- who is here

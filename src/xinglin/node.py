@@ -13,8 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from xinglin.base import codec, note
-from xinglin.base.check import BaseCode, Code, Failed, NotFound, NotVerified, invariant, require
+from xinglin.base.check import (
+    BaseCode,
+    Code,
+    Failed,
+    NotFound,
+    NotVerified,
+    ProofInvalid,
+    invariant,
+    require,
+)
 from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
 from xinglin.base.history import consistency_path, inclusion_path
 from xinglin.base.ids import TxId
@@ -25,7 +36,8 @@ from xinglin.base.limits import (
     TILES_AT_ONCE,
 )
 from xinglin.base.note import KeyUse, NoteKey
-from xinglin.base.policy import Policy, read_policy
+from xinglin.base.policy import Policy
+from xinglin.base.succession import read_successors, statement
 from xinglin.engine import durable, published
 from xinglin.engine.clock import Clock, SimulatedClock, SystemClock
 from xinglin.engine.codes import EngineCode
@@ -38,13 +50,21 @@ from xinglin.kernel import receipt_cose
 from xinglin.kernel.executor import Applied
 from xinglin.kernel.genesis import Manifest, chain_id
 from xinglin.kernel.module import Event, ModuleSet, Table
-from xinglin.kernel.receipt import InHistory, Receipt, StateProof, open_checkpoint, open_network
+from xinglin.kernel.outcome import Closing
+from xinglin.kernel.receipt import (
+    InHistory,
+    Receipt,
+    StateProof,
+    open_checkpoint,
+    open_network,
+    origin,
+)
 from xinglin.kernel.state import Reading
 from xinglin.witness.asking import Asked, ask_all
 
 T = TypeVar("T")
 
-SUCCESSORS = "successors"          # of the manifest's checkpoint keys: a file of log lines, as in a policy
+SUCCESSORS = "successors"          # of the manifest's checkpoint keys: what base/succession.py reads
 
 
 class NodeCode(Code):
@@ -97,7 +117,7 @@ class Node:
         """
         if (home / "acknowledged").exists():     # left of a ledger whose store is gone: say so, do not hide it
             raise Failed(EngineCode.HOME_NOT_EMPTY)
-        _checkpoint_key(_log_keys(home, manifest), checkpoint_seed + checkpoint_name.encode())
+        _checkpoint_key(home, _log_keys(manifest, _successors(home)), checkpoint_seed + checkpoint_name.encode())
         Ledger.create(home / "store", manifest, modules,
                       before=lambda: durable.write(home / "checkpoint.key", checkpoint_seed + checkpoint_name.encode())
                       ).close()
@@ -115,8 +135,8 @@ class Node:
                 secret = (home / "checkpoint.key").read_bytes()
             except OSError as error:
                 raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, error.strerror or "") from None
-            log_keys = _log_keys(home, ledger.manifest)
-            return cls(home, ledger, clock, *_checkpoint_key(log_keys, secret), log_keys)
+            log_keys = _log_keys(ledger.manifest, _successors(home))
+            return cls(home, ledger, clock, *_checkpoint_key(home, log_keys, secret), log_keys)
         except BaseException:
             ledger.store.close()
             raise
@@ -282,18 +302,20 @@ class Node:
         return NoteKey(self._key_name, KeyUse.LOG, self._key.public)
 
     def change_checkpoint_key(self, seed: bytes) -> NoteKey:
-        """Sign with a new key from the next block on. Whoever verifies, and every witness, has to be told of it: the
-        manifest keeps naming the first one.
+        """Sign with a new key from the next block on, as the present one states. Whoever verifies, and every witness,
+        has to be told of it: the manifest keeps naming the first one.
 
-        Errors  Failed DISK_FULL, STORE_NOT_USABLE.
+        Errors  Failed DISK_FULL, STORE_NOT_USABLE; CHECKPOINT_KEY_NOT_USABLE for a key that signs here already.
         """
         key = SigningKey.from_seed(SignatureSuite.ED25519, seed)
         named = NoteKey(self._key_name, KeyUse.LOG, key.public)
-        successors = [*self.log_keys[len(self.manifest.checkpoint_keys):], named]
-        text = "".join(f"log {one.text()}\n" for one in successors) + "quorum none\n"
-        durable.write(self.home / SUCCESSORS, text.encode())
+        # After a crash between the two files the last statement names a key that nobody has: the next change is
+        # stated by the key in use, and the lost one signs nothing.
+        stated = _successors(self.home) + statement(origin(self.chain), named, self._key)
+        log_keys = _log_keys(self.manifest, stated)
+        durable.write(self.home / SUCCESSORS, stated)
         durable.write(self.home / "checkpoint.key", seed + self._key_name.encode())
-        self.log_keys = (*self.log_keys, named)
+        self.log_keys = log_keys
         self._key = key
         self.ask(lambda _: self.engine.sign_with(key))
         return named
@@ -323,13 +345,30 @@ class Node:
         """
         def build(ledger: Ledger) -> bytes:
             self._require_there(ledger, height, index)
-            for row in published.newest_first(ledger, PUBLISHED_LOOKED_AT_MAX):
-                if row.height < height:
-                    break
-                if self._passes(row, policy):
-                    return self._receipt(ledger, height, index, row.note)
-            raise NotFound(NodeCode.NOT_COSIGNED_YET)
+            return self._receipt(ledger, height, index, self._cosigned(ledger, height, policy).note)
         return self.ask(build)
+
+    def cosigned_proof(self, proof: StateProof, policy: Policy) -> StateProof:
+        """A proof of this ledger's state, under the newest published checkpoint that satisfies `policy` and covers it.
+
+        State is proved at the tip alone: prove first, then `publish`, then this. Errors  NotFound NOT_COSIGNED_YET.
+        """
+        closing: Closing = codec.decode(proof.closing.leaf, Closing)
+
+        def build(ledger: Ledger) -> StateProof:
+            block, row = ledger.block(closing.height), self._cosigned(ledger, closing.height, policy)
+            return structs.replace(proof, checkpoint=row.note, closing=self._in_history(
+                ledger, block, len(block.leaves), row.checkpoint.size))
+        return self.ask(build)
+
+    def _cosigned(self, ledger: Ledger, height: int, policy: Policy) -> PublishedRow:
+        """Errors  NotFound NOT_COSIGNED_YET."""
+        for row in published.newest_first(ledger, PUBLISHED_LOOKED_AT_MAX):
+            if row.height < height:
+                break
+            if self._passes(row, policy):
+                return row
+        raise NotFound(NodeCode.NOT_COSIGNED_YET)
 
     def _passes(self, row: PublishedRow, policy: Policy) -> bool:
         try:
@@ -390,7 +429,7 @@ class Node:
             yield height, block.time_ms, len(block.leaves)
 
 
-def _checkpoint_key(known: tuple[NoteKey, ...], secret: bytes) -> tuple[str, SigningKey]:
+def _checkpoint_key(home: Path, known: tuple[NoteKey, ...], secret: bytes) -> tuple[str, SigningKey]:
     """Name and key from a file of the seed and then the name. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
     seed, name = secret[:32], secret[32:]
     if len(seed) == 32:
@@ -398,18 +437,27 @@ def _checkpoint_key(known: tuple[NoteKey, ...], secret: bytes) -> tuple[str, Sig
         for one in known:
             if name == one.name.encode() and key.public == one.key:
                 return one.name, key
-    raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, "it is none of the manifest's or their successors")
+    why = "ledger/successors does not name it" if (home / SUCCESSORS).exists() else "ledger/successors is not there"
+    raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, f"it is none of the manifest's, and {why}")
 
 
-def _log_keys(home: Path, manifest: Manifest) -> tuple[NoteKey, ...]:
-    """The manifest's checkpoint keys, and those that took their place. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
-    first = tuple(NoteKey(one.name, KeyUse.LOG, one.key) for one in manifest.checkpoint_keys)
+def _successors(home: Path) -> bytes:
+    """The statements by which checkpoint keys were replaced. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
     try:
-        return first + read_policy((home / SUCCESSORS).read_bytes()).logs
+        return (home / SUCCESSORS).read_bytes()
     except FileNotFoundError:
-        return first
+        return b""
     except OSError as error:
-        raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, error.strerror or "") from None
+        raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, f"ledger/successors: {error.strerror}") from None
+
+
+def _log_keys(manifest: Manifest, stated: bytes) -> tuple[NoteKey, ...]:
+    """The manifest's checkpoint keys, and those that took their place. Errors  Failed CHECKPOINT_KEY_NOT_USABLE."""
+    first = tuple([NoteKey(one.name, KeyUse.LOG, one.key) for one in manifest.checkpoint_keys])
+    try:
+        return first + read_successors(stated, origin(chain_id(manifest)), first)
+    except ProofInvalid as error:
+        raise Failed(NodeCode.CHECKPOINT_KEY_NOT_USABLE, f"ledger/successors: {error.detail}") from None
 
 
 def _cosigned_sizes(ledger: Ledger, policy: Policy) -> dict[NoteKey, int]:

@@ -203,4 +203,4 @@ def test_every_read_takes_its_form_before_or_after_the_noun(tmp_path: Path) -> N
     for words in (["--json", "net", "list"], ["net", "--json", "list"], ["net", "list", "--json"],
                   ["net", "list", "--output", "json"], ["net", "list", "--output=json"]):
         assert shell.run(*words).out == "[]\n"
-    assert shell.run("net", "list", "--csv").out == "chain,id\n"
+    assert shell.run("net", "list", "--csv").out == "chain,id,witnesses,quorum\n"

@@ -1,21 +1,23 @@
 """From a network to a receipt that witnesses stand behind, as a user types it."""
 
+import hashlib
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.command import Shell
+from cli.witnesses import witness
 from xinglin.base.check import BaseCode
-from xinglin.base.note import read_checkpoint
+from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.note import KeyUse, NoteKey, read_checkpoint
 from xinglin.cli.codes import CliCode
 from xinglin.client.codes import ClientCode
+from xinglin.fsck import FsckCode
 from xinglin.home import Home
 from xinglin.kernel.outcome import Envelope
+from xinglin.node import NodeCode
 from xinglin.witness.codes import WitnessCode
 
 
@@ -44,26 +46,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return made
 
 
-@contextmanager
-def witness(shell: Shell, name: str, line: str) -> Iterator[dict[str, Any]]:
-    """One in a process of its own; its key and address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "xinglin", "witness", "--dir", str(shell.folder / name), "--name", f"{name}.example/w",
-         "--log", line, "--listen", "127.0.0.1:0", "--json"], env=shell.env, cwd=shell.folder, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout
-        said = ""
-        while not said.rstrip().endswith("}"):
-            more = process.stdout.readline()
-            assert more, "it ended"
-            said += more
-        yield json.loads(said)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
 def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> None:
     (log,) = shell.json("net", "log")
     assert log["in_use"] and log["origin"].startswith("xinglin/city-")
@@ -85,7 +67,9 @@ def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> 
     assert "cosigned by 2 of 3 witnesses (a.example/w, b.example/w" in said.out
     assert "single-operator" not in said.out
     zh = shell.run("verify", "cosigned", "--policy", policy, env={"XINGLIN_LANG": "zh"})
-    assert "3 个见证者中有 2 个联署" in zh.out
+    assert "3 个见证者中有 2 个联署" in zh.out and "这 2 个见证者各自声明" in zh.out
+    assert "each of these states" in said.out and "everyone" not in said.out
+    assert "other members agree" not in said.out and "其他成员也同意" not in zh.out
     found = shell.json("verify", "cosigned", "--policy", policy)
     assert (found["single_operator"], found["cosigned_by"], found["witnesses"]) == (
         False, ["a.example/w", "b.example/w"], 3)
@@ -95,7 +79,25 @@ def test_a_receipt_is_published_cosigned_upgraded_and_verified(shell: Shell) -> 
     assert refused.code == 5 and BaseCode.NOT_COSIGNED.shown in refused.err
     shell.ok("net", "trust", network, "--name", log["origin"].removeprefix("xinglin/"), "--policy", policy)
     assert shell.run("verify", "plain").code == 5 and shell.run("verify", "cosigned").code == 0
-    (shell.folder / "config" / f"{network}.policy").unlink()
+    pinned_policy_is_seen_and_removed(shell, network, log["origin"].removeprefix("xinglin/"), policy)
+
+
+def pinned_policy_is_seen_and_removed(shell: Shell, network: str, name: str, policy: Path) -> None:
+    (listed,) = shell.json("net", "list")
+    assert (listed["witnesses"], listed["quorum"], listed["log_keys"]) == (3, "2/3 most", [])
+    assert "2/3 most" in shell.ok("net", "list").out
+    for lang, words in (("en", "witnesses 3, quorum 2/3 most"), ("zh", "见证者 3 个，法定数 2/3 most")):
+        again = shell.ok("net", "trust", network, "--name", name, "--lang", lang)
+        assert words in again.err and "--no-policy" in again.err
+    assert shell.run("verify", "plain").code == 5, "trusting it once more leaves the policy where it is"
+    both = shell.run("net", "trust", network, "--name", name, "--no-policy", "--policy", policy)
+    assert both.code == 2 and CliCode.SAY_WHICH.shown in both.err
+    assert "is removed" in shell.ok("net", "trust", network, "--name", name, "--no-policy").err
+    (listed,) = shell.json("net", "list")
+    assert (listed["witnesses"], listed["quorum"], listed["log_keys"]) == (None, None, None)
+    shell.ok("verify", "plain")
+    assert "had no policy" in shell.ok("net", "trust", network, "--name", name, "--no-policy").err
+    assert "policy" not in shell.ok("net", "trust", network, "--name", name).err
 
 
 def test_a_cose_receipt_is_written_and_verified(shell: Shell) -> None:
@@ -135,6 +137,35 @@ def test_a_changed_key_signs_what_the_home_itself_believes_and_others_only_by_po
     shell.ok("verify", "new", "--policy", "new.policy")
     assert shell.run("verify", "plain", "--policy", "new.policy").code == 5, "the old key is not in the policy"
     assert shell.run("net", "change-key").code == 2, "it asks first"
+
+
+def test_a_home_without_its_successors_is_told_which_file_to_bring(shell: Shell) -> None:
+    file = shell.home / "ledger" / "successors"
+    stated = file.read_bytes()
+    file.unlink()
+    for lang in ("zh", "en"):
+        for command in ("doctor", "fsck", "net log"):
+            told = shell.run(*command.split(), env={"XINGLIN_LANG": lang})
+            assert told.code and "ledger/successors" in told.out + told.err, told
+    assert "Do not go on" not in shell.run("fsck").err
+    file.write_bytes(stated)
+    shell.ok("fsck")
+
+
+def test_a_key_that_was_written_into_a_backup_is_not_believed(shell: Shell) -> None:
+    shell.ok("backup", "-o", "kept")
+    thief = SigningKey.from_seed(SignatureSuite.ED25519, bytes(32))
+    forged = f"log {NoteKey('east', KeyUse.LOG, thief.public).text()}\nquorum none\n".encode()
+    (shell.folder / "kept" / "home" / "ledger" / "successors").write_bytes(forged)
+    listed = json.loads((shell.folder / "kept" / "backup.json").read_bytes())
+    listed["files"]["ledger/successors"] = [len(forged), hashlib.sha256(forged).hexdigest()]
+    (shell.folder / "kept" / "backup.json").write_text(json.dumps(listed))
+    refused = shell.run("restore", "kept", "--home", "again", "--verify")
+    assert refused.code == 5 and FsckCode.SUCCESSORS_LIE.shown in refused.err and "ledger/successors" in refused.err
+    shell.ok("restore", "kept", "--home", "again")
+    (shell.folder / "again" / "ledger" / "checkpoint.key").write_bytes(bytes(32) + b"east")
+    started = shell.run("net", "log", "--home", "again")
+    assert started.code and NodeCode.CHECKPOINT_KEY_NOT_USABLE.shown in started.err
 
 
 @pytest.mark.parametrize(("words", "code"), [

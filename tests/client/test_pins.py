@@ -36,6 +36,15 @@ def test_a_pin_is_read_back_and_writing_it_again_changes_nothing(tmp_path: Path)
     assert (tmp_path / "config" / "networks.json").read_bytes() == before
 
 
+def test_a_policy_that_cannot_be_read_can_still_be_removed(tmp_path: Path) -> None:
+    pins.write_policy(tmp_path, ONE, b"quorum none\n")
+    (tmp_path / f"{ONE.hex()}.policy").write_bytes(b"garbled")
+    with pytest.raises(NotUnderstood):
+        pins.policy_of(tmp_path, ONE)
+    assert pins.remove_policy(tmp_path, ONE) and pins.policy_of(tmp_path, ONE) is None
+    assert not pins.remove_policy(tmp_path, ONE)
+
+
 def test_a_name_is_pinned_once(tmp_path: Path) -> None:
     pins.write(tmp_path, NAME_ONE, ONE)
     alike = ONE[:8] + bytes(24)            # the chain id shows eight bytes of an id

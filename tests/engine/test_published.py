@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from homes import Home, home
+from homes import CHECKPOINT_SEED, Home, home
 from witness.logs import GrowingLog
-from worlds import STARTED_MS, key_named
+from worlds import STARTED_MS, key_named, named
 from xinglin.base import codec, note
 from xinglin.base.check import BaseCode, Failed, NotFound, NotVerified
-from xinglin.base.crypto import SHA256
+from xinglin.base.crypto import SHA256, SignatureSuite, SigningKey
 from xinglin.base.history import leaf_hash, node_hash
 from xinglin.base.limits import NOTE_BYTES_MAX
 from xinglin.base.note import KeyUse, NoteKey, open_checkpoint, read_checkpoint
 from xinglin.base.policy import Group, Policy, read_policy
 from xinglin.base.policy import Witness as Named
+from xinglin.base.succession import statement
 from xinglin.client import verify_file
 from xinglin.engine import published
 from xinglin.engine.codes import EngineCode
@@ -26,8 +27,9 @@ from xinglin.home import Home as RealHome
 from xinglin.home import NewOrganisation
 from xinglin.kernel.codes import KernelCode
 from xinglin.kernel.genesis import MemberKind
-from xinglin.kernel.receipt import Receipt, origin
-from xinglin.node import NodeCode
+from xinglin.kernel.receipt import Receipt, StateProof, origin
+from xinglin.modules import consent
+from xinglin.node import Node, NodeCode
 from xinglin.witness.kept import Witness
 from xinglin.witness.protocol import write_request
 from xinglin.witness.server import WitnessServer, serving
@@ -192,6 +194,26 @@ def test_a_receipt_is_cosigned_by_m_of_n_or_refused(furnished: Home, witnesses: 
     assert refused.value.code is BaseCode.NOT_COSIGNED and "0 of 3" in refused.value.detail
 
 
+def test_a_proof_of_state_is_cosigned_by_m_of_n_or_refused(furnished: Home, witnesses: Witnesses) -> None:
+    node, modules = furnished.node, furnished.world.modules
+    policy = witnesses.policy(2, "a", "b", "c")
+    furnished.done(furnished.world.grant("mei", "B", "g1"))
+    nobody = (named("li"), named("B"))
+    proof: StateProof = codec.decode(node.prove(consent.GRANTS, nobody), StateProof)
+    with pytest.raises(NotFound) as caught:
+        node.cosigned_proof(proof, policy)
+    assert caught.value.code is NodeCode.NOT_COSIGNED_YET
+    furnished.done(furnished.world.register("A.service", "later"))       # what was proved is the tip no more
+    node.publish(policy)
+    file = codec.encode(node.cosigned_proof(proof, policy))
+    verdict = verify_file(file, node.network, modules, policy)
+    assert not verdict.single_operator and len(verdict.signed.cosigned_by) == 3
+    assert (verdict.facts["present"], verdict.facts["height"]) == (
+        False, verify_file(codec.encode(proof), node.network, modules).facts["height"])
+    with pytest.raises(NotVerified):
+        verify_file(codec.encode(proof), node.network, modules, policy)
+
+
 def test_a_policy_with_log_keys_takes_no_others(furnished: Home) -> None:
     node, modules = furnished.node, furnished.world.modules
     file = node.receipt_at(1, 0)
@@ -216,6 +238,42 @@ def test_a_changed_checkpoint_key_signs_from_the_next_block_on_and_after_a_resta
         assert verify_file(file, node.network, modules, node.policy).signed.keys == (key,)
     with pytest.raises(NotVerified):
         verify_file(node.receipt(done.tx_id), node.network, modules)
+
+
+def test_a_key_that_its_predecessor_has_not_stated_signs_nothing(furnished: Home) -> None:
+    """Whoever keeps a backup can write to its files: a key of his own is none of this ledger's for that."""
+    folder, seed = furnished.folder, hashlib.sha256(b"thief").digest()
+    thief = SigningKey.from_seed(SignatureSuite.ED25519, seed)
+    his = NoteKey("operator", KeyUse.LOG, thief.public)
+    furnished.node.close()
+    (folder / "checkpoint.key").write_bytes(seed + b"operator")
+    for stated in (f"log {his.text()}\nquorum none\n".encode(), statement(origin(furnished.node.chain), his, thief)):
+        (folder / "successors").write_bytes(stated)
+        with pytest.raises(Failed) as caught:
+            Node.open(folder, furnished.world.modules)
+        assert caught.value.code is NodeCode.CHECKPOINT_KEY_NOT_USABLE
+        assert caught.value.detail.startswith("ledger/successors: ")
+    (folder / "successors").unlink()
+    with pytest.raises(Failed) as caught:
+        Node.open(folder, furnished.world.modules)
+    assert caught.value.detail.endswith("ledger/successors is not there")
+    (folder / "checkpoint.key").write_bytes(CHECKPOINT_SEED + b"operator")
+
+
+def test_a_change_that_was_cut_off_leaves_the_key_in_use_which_can_be_changed_again(furnished: Home) -> None:
+    node = furnished.node
+    first = node.checkpoint_key
+    node.change_checkpoint_key(hashlib.sha256(b"lost").digest())
+    (furnished.folder / "checkpoint.key").write_bytes(CHECKPOINT_SEED + b"operator")     # as before it was written
+    furnished.reopen()
+    assert furnished.node.checkpoint_key == first
+    furnished.node.change_checkpoint_key(hashlib.sha256(b"second").digest())
+    furnished.reopen()
+    assert furnished.node.checkpoint_key.key == furnished.node.log_keys[2].key != first.key
+    with pytest.raises(Failed) as caught:
+        furnished.node.change_checkpoint_key(CHECKPOINT_SEED)
+    assert caught.value.code is NodeCode.CHECKPOINT_KEY_NOT_USABLE
+    furnished.reopen()
 
 
 def test_a_receipt_holds_after_ten_years_in_which_every_signing_key_has_changed(

@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from msgspec import structs
 from fsck.ledgers import flipped, lived, planted, stored
 from homes import Home
 from rows import Span
-from worlds import World, named
+from worlds import World, key_named, named
 from xinglin import fsck
 from xinglin.base import codec, sparse
 from xinglin.base.check import Failed
+from xinglin.base.note import KeyUse, NoteKey
+from xinglin.base.succession import statement
 from xinglin.engine import scrub, tree
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.ledger import BlockRow, TipRow
@@ -258,7 +261,8 @@ def test_a_planted_lie_is_told_as_what_it_is(ledger: Path, name: str) -> None:
 
 def test_each_kind_of_lie_is_planted_once_at_least() -> None:
     assert {code for _, code in LIES.values()} | {
-        FsckCode.STORE_UNREADABLE, FsckCode.REPLAY_DIFFERS, FsckCode.REPLAY_NOT_POSSIBLE} == {*FsckCode}
+        FsckCode.STORE_UNREADABLE, FsckCode.REPLAY_DIFFERS, FsckCode.REPLAY_NOT_POSSIBLE,
+            FsckCode.SUCCESSORS_LIE, FsckCode.SIGNER_NOT_KNOWN} == {*FsckCode}
 
 
 def test_a_height_that_somebody_was_told_of_and_the_store_lacks_is_said(ledger: Path) -> None:
@@ -317,6 +321,50 @@ def test_lies_at_random_places_are_all_found(ledger: Path, span: Span) -> None:
     for seed in span:
         with planted(ledger, random_lie(store, random.Random(seed))):
             assert lie_in(ledger).detail, f"seed {seed}"
+
+
+# -- the keys that took the place of the manifest's
+
+@contextmanager
+def successors(folder: Path, data: bytes | None) -> Iterator[None]:
+    file = folder / "successors"
+    before = file.read_bytes()
+    if data is None:
+        file.unlink()
+    else:
+        file.write_bytes(data)
+    yield
+    file.write_bytes(before)
+
+
+def test_a_ledger_of_a_changed_key_whose_statement_is_not_there_names_the_file(ledger: Path) -> None:
+    for data in (None, b""):
+        with successors(ledger, data):
+            lie = lie_in(ledger)
+            assert lie.code is FsckCode.SIGNER_NOT_KNOWN and "ledger/successors" in lie.detail
+
+
+def test_successors_that_no_replaced_key_has_stated_are_a_lie(ledger: Path) -> None:
+    stated = (ledger / "successors").read_bytes()
+    thief, heir = key_named("thief"), key_named("heir")
+    origin = stated.split(b"\n")[1].decode()
+    his, hers = (NoteKey("operator", KeyUse.LOG, key.public) for key in (thief, heir))
+    first = key_named("checkpoint")
+    lies = [f"log {his.text()}\nquorum none\n".encode(), statement(origin, his, thief), stated[:-1], b"\n" + stated,
+            stated + statement(origin, his, thief), stated + statement("xinglin/other", his, first), stated + stated,
+            stated + statement(origin, NoteKey("other", KeyUse.LOG, thief.public), first), stated + b"x" * 2**20,
+            stated + statement(origin, NoteKey("operator", KeyUse.WITNESS, thief.public), first),
+            stated.replace(stated.split(b"\n")[2], his.text().encode())]
+    for at in range(len(stated)):
+        spoiled = bytearray(stated)
+        spoiled[at] ^= 1
+        lies.append(bytes(spoiled))
+    for lie in lies:
+        with successors(ledger, lie):
+            found = lie_in(ledger)
+            assert found.code is FsckCode.SUCCESSORS_LIE and found.detail.startswith("ledger/successors: ")
+    with successors(ledger, stated + statement(origin, hers, first)):
+        fsck.check(ledger, MODULE_SET)
 
 
 # -- what only doing it again can find

@@ -134,6 +134,7 @@ TREE_SIZE_MAX = 2**63 - 1         # leaves of a history: its places are U63
 PUBLISH_MS = 1_000                # at most one checkpoint in so long is published and shown to witnesses
 POLICY_BYTES_MAX = 64 * 1024      # 32 logs, 32 witnesses and 32 groups are some 8 KB
 POLICY_LINES_MAX = 1_000
+SUCCESSORS_BYTES_MAX = 1024 * 1024     # some 3,000 changes of a checkpoint key
 WITNESS_PATH_MAX = 63             # lines of a consistency proof, by the protocol
 WITNESS_BODY_BYTES_MAX = 24 * 1024      # 63 lines of proof and a checkpoint of 16 KB
 WITNESS_ANSWER_BYTES_MAX = 16 * 1024    # signature lines of one witness

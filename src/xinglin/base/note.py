@@ -97,7 +97,11 @@ class Opened(NamedTuple):
 
 def sign(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes:
     """The checkpoint as a note with one signature, the log's."""
-    text = checkpoint.text()
+    return sign_text(checkpoint.text(), name, key)
+
+
+def sign_text(text: bytes, name: str, key: SigningKey) -> bytes:
+    """Any text, of whole lines and none of them empty, as a note that a log signs."""
     return text + b"\n" + _line(NoteKey(name, KeyUse.LOG, key.public), key.sign(text))
 
 
@@ -145,6 +149,23 @@ def open_checkpoint(note: bytes, keys: Iterable[NoteKey]) -> Opened:
         except SignatureInvalid:
             raise ProofInvalid(f"the checkpoint's signature by {name} does not hold") from None
     return Opened(_parse(text), tuple(signed), tuple(cosigned))
+
+
+def open_text(note: bytes, keys: Iterable[NoteKey]) -> tuple[bytes, tuple[NoteKey, ...]]:
+    """The text of a note, and which of the logs' `keys` signed it. Errors  ProofInvalid as `open_checkpoint`."""
+    text, lines = _split(note)
+    known = {(key.name, key.id): key for key in keys}
+    signed = []
+    for name, raw in lines:
+        key = known.get((name, raw[:4]))
+        if key is None:
+            continue
+        try:
+            verify(SignatureSuite.ED25519, key.key, text, raw[4:])
+        except SignatureInvalid:
+            raise ProofInvalid(f"the signature by {name} does not hold") from None
+        signed.append(key)
+    return text, tuple(signed)
 
 
 def _verify_cosignature(key: NoteKey, text: bytes, signature: bytes) -> Cosignature:
@@ -196,5 +217,5 @@ def _parse(text: bytes) -> Checkpoint:
     return checkpoint
 
 
-__all__ = ["Checkpoint", "Cosignature", "KeyUse", "NoteKey", "Opened", "cosign", "open_checkpoint", "read_checkpoint",
-           "read_key", "sign", "signature_lines"]
+__all__ = ["Checkpoint", "Cosignature", "KeyUse", "NoteKey", "Opened", "cosign", "open_checkpoint", "open_text",
+           "read_checkpoint", "read_key", "sign", "sign_text", "signature_lines"]

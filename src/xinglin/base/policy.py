@@ -50,6 +50,11 @@ class Policy:
     def witness_keys(self) -> tuple[NoteKey, ...]:
         return tuple([one.key for one in self.witnesses])
 
+    def quorum_text(self) -> str:
+        """How many of whom: `2/3 most`, the name of a witness, or `none`."""
+        found = next((one for one in self.groups if one.name == self.quorum), None)
+        return self.quorum if found is None else f"{found.least}/{len(found.members)} {found.name}"
+
     def is_met_by(self, keys: Iterable[bytes]) -> bool:
         """Whether cosignatures by these public keys are a quorum. Nothing at all is one where none is asked for."""
         there = frozenset(keys)

@@ -7,13 +7,24 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from xinglin.base import codec
 from xinglin.base.check import NotAuthorised, NotFound, NotVerified
 from xinglin.base.ids import NO_ID, SubjectId
 from xinglin.base.limits import WORDS_CHARS_MAX
-from xinglin.cli import choices, files, names, show
+from xinglin.base.policy import Policy
+from xinglin.cli import choices, cosigning, files, names, show
 from xinglin.cli.call import Call, Output
 from xinglin.cli.codes import CliCode, Usage
-from xinglin.cli.options import As, OutNeeded, OwnSubject, Purpose, Scope, Subject, WalletFile
+from xinglin.cli.options import (
+    As,
+    OutNeeded,
+    OwnSubject,
+    PolicyFile,
+    Purpose,
+    Scope,
+    Subject,
+    WalletFile,
+)
 from xinglin.cli.show import Column, Time
 from xinglin.cli.words import words_of
 from xinglin.client import wording
@@ -21,6 +32,7 @@ from xinglin.client.codes import ClientCode
 from xinglin.client.door import Words
 from xinglin.client.judging import Finding, Judged, opened
 from xinglin.client.patient import History
+from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wording import Said
 from xinglin.holder import asking, read_log
 from xinglin.holder.asking import Asked, Received
@@ -286,14 +298,23 @@ def _judged(call: Call, one: Judged) -> dict[str, Any]:
 
 
 @app.command("prove")
-def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSubject = None) -> None:
-    call = Call.of(ctx)
+def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSubject = None,
+          policy: PolicyFile = None) -> None:
+    call, said = Call.of(ctx), cosigning.policy_in(policy)
     with call.opened() as home:
         found, history = _history(call, home, wallet, subject)
-        files.write(out, history.file, over=call.yes)
-        call.hand_on(home.network, out)
+        file = _cosigned(call, home, history.file, said)
+        verdict = verify_file(file, home.network, home.node.modules, said or home.policy)
+        files.write(out, file, over=call.yes)
+        call.hand_on(home, out, verdict.signed, policy)
         show.one(call, (Column("file", "文件", "file"), Column("entries", "条数", "entries")),
                  {"file": str(out), "entries": len(history.entries), "subject": found})
+
+
+def _cosigned(call: Call, home: Home, file: bytes, policy: Policy | None) -> bytes:
+    complete: Completeness = codec.decode(file, Completeness)
+    return codec.encode(Completeness(entries=complete.entries,
+                                     log=cosigning.cosigned(call, home, complete.log, policy)))
 
 
 @app.command("anchor")

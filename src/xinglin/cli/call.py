@@ -17,7 +17,7 @@ import typer
 
 from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.crypto import SigningKey
-from xinglin.base.ids import AccountId, NetworkId
+from xinglin.base.ids import AccountId
 from xinglin.base.limits import PASSPHRASE_BYTES_MAX
 from xinglin.cli import files
 from xinglin.cli.codes import CliCode, Usage
@@ -30,6 +30,7 @@ from xinglin.client.wallet import Wallet
 from xinglin.engine.codes import EngineCode
 from xinglin.holder import answer, read_log
 from xinglin.home import Home
+from xinglin.kernel.receipt import Signed
 
 PASSPHRASE = "XINGLIN_PASSPHRASE"
 IN_USE_WAIT_S, IN_USE_PAUSE_S = 2.0, 0.1     # two terminals at once: one command takes about so long
@@ -96,13 +97,23 @@ class Call:
         if not self.quiet:
             print(printable(self.words(zh, en)), file=sys.stderr, flush=True)
 
-    def hand_on(self, network: NetworkId, file: Path, policy: Path | None = None) -> None:
-        """How whoever is given `file` verifies it: with the whole id of the network, which no short name replaces."""
-        asked = [] if policy is None else ["--policy", str(policy)]
-        line = shlex.join(["xinglin", "verify", str(file), "--network", network.hex(), *asked])
+    def hand_on(self, home: Home, file: Path, signed: Signed, policy: Path | None = None) -> None:
+        """How whoever is given `file` verifies it: with the whole id of the network, which no short name replaces; and
+        with the key that signed it, where that is none that the id stands for."""
+        first = {one.key for one in home.node.manifest.checkpoint_keys}
+        later = policy is None and first.isdisjoint([one.key for one in signed.keys])
+        asked = ["--policy", "POLICY" if policy is None else str(policy)] if policy or later else []
+        line = shlex.join(["xinglin", "verify", str(file), "--network", home.network.hex(), *asked])
         self.say("任何人都可离线验证，网络标识须来自其信任的人：",
                  "Anyone can verify it offline, with the network's id from someone they trust:")
         self.say(f"  {line}", f"  {line}")
+        if later:
+            self.say("检查点密钥已更换，标识不代表新密钥：POLICY 是含以下各行的文件，同样须来自其信任的人"
+                     "（xinglin net log 列出密钥）：",
+                     "The checkpoint key was changed, and the id does not stand for the new one: POLICY is a file of "
+                     "these lines, also from someone they trust (xinglin net log shows the keys):")
+            for line in (*[f"log {one.text()}" for one in signed.keys], "quorum none"):
+                self.say(f"  {line}", f"  {line}")
 
     def warn(self, zh: str, en: str) -> None:
         """As `say`, and not to be silenced."""

@@ -9,17 +9,28 @@ from xinglin.base import codec
 from xinglin.base.check import Failed, NotUnderstood
 from xinglin.base.ids import NO_ID, GrantId, SubjectId
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR
-from xinglin.cli import choices, files, names, show
+from xinglin.cli import choices, cosigning, files, names, show
 from xinglin.cli.call import Call
 from xinglin.cli.codes import CliCode, Usage
-from xinglin.cli.options import OutNeeded, OwnSubject, Purpose, Scope, Subject, To, WalletFile
+from xinglin.cli.options import (
+    OutNeeded,
+    OwnSubject,
+    PolicyFile,
+    Purpose,
+    Scope,
+    Subject,
+    To,
+    WalletFile,
+)
 from xinglin.cli.show import Column, Time
 from xinglin.client import wording
 from xinglin.client.client import Sent
 from xinglin.client.patient import Patient
+from xinglin.client.verify import verify_file
 from xinglin.client.wallet import GrantMade
 from xinglin.client.wording import Terms
 from xinglin.home import Home
+from xinglin.kernel.receipt import StateProof
 from xinglin.modules import consent, subjects
 from xinglin.modules.decision import ConsentBody
 
@@ -176,18 +187,20 @@ def _revoked(call: Call, patient: Patient, made: GrantMade) -> Sent:
 
 
 @app.command("absent")
-def absent(ctx: typer.Context, subject: Subject, to: To, out: OutNeeded) -> None:
-    call = Call.of(ctx)
+def absent(ctx: typer.Context, subject: Subject, to: To, out: OutNeeded, policy: PolicyFile = None) -> None:
+    call, said = Call.of(ctx), cosigning.policy_in(policy)
     with call.opened() as home:
         found, organisation = names.subject(home, subject), home.organisation(to)
         verified, file = home.client.prove(consent.GRANTS, (found, organisation.member))
         live = _live(verified.row, home.node.now_ms())
         if live:
             raise Failed(CliCode.GRANT_IS_LIVE, ", ".join(one.hex() for one in live))
+        file = codec.encode(cosigning.cosigned(call, home, codec.decode(file, StateProof), said))
+        verdict = verify_file(file, home.network, home.node.modules, said or home.policy)
         files.write(out, file, over=call.yes)
         name = organisation.name(call.lang)
         call.say(f"没有给{name}的有效授权。", f"There is no live consent to {name}.")
-        call.hand_on(home.network, out)
+        call.hand_on(home, out, verdict.signed, policy)
         show.one(call, (Column("file", "文件", "file"),), {"file": str(out), "subject": found,
                                                         "grantee": organisation.member, "live": False})
 

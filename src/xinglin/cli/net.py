@@ -2,15 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
+from xinglin.base.ids import NetworkId
 from xinglin.base.limits import POLICY_BYTES_MAX
 from xinglin.base.note import open_checkpoint
-from xinglin.base.policy import read_policy
-from xinglin.cli import choices, files, names, show
+from xinglin.base.policy import Policy, read_policy
+from xinglin.cli import choices, cosigning, files, names, show
 from xinglin.cli.call import Call
 from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import PolicyFile
@@ -26,6 +27,7 @@ PUBLISHED = (Column("size", "叶数", "leaves"), Column("height", "高度", "hei
              Column("cosigned", "见证", "cosigned"), Column("cosigned_by", "见证者", "by"),
              Column("enough", "达到法定数", "enough"))
 PINS = (Column("chain", "网络", "network"), Column("id", "标识", "id"))
+PINNED = (*PINS, Column("witnesses", "策略中的见证者", "policy: witnesses"), Column("quorum", "法定数", "quorum"))
 
 
 @app.command("init")
@@ -55,21 +57,46 @@ def _founder(text: str) -> NewOrganisation:
 
 @app.command("trust")
 def trust(ctx: typer.Context, network: Annotated[str, Argument(metavar="ID")],
-          name: Annotated[str, Option("--name", metavar="CHAIN")], policy: PolicyFile = None) -> None:
-    call = Call.of(ctx)
+          name: Annotated[str, Option("--name", metavar="CHAIN")], policy: PolicyFile = None,
+          no_policy: Annotated[bool, Option("--no-policy")] = False) -> None:
+    call, folder, pinned = Call.of(ctx), pins.config_folder(), names.network(network)
+    if policy is not None and no_policy:
+        raise Usage(CliCode.SAY_WHICH, "--policy FILE | --no-policy")
     said = None if policy is None else files.read(policy, POLICY_BYTES_MAX)
     if said is not None:
         read_policy(said)
-    pins.write(pins.config_folder(), name, names.network(network))
-    if said is not None:
-        pins.write_policy(pins.config_folder(), names.network(network), said)
+    pins.write(folder, name, pinned)
     call.say(f"从现在起信任 {name}。", f"{name} is trusted from now on.")
+    if said is not None:
+        pins.write_policy(folder, pinned, said)
+    if no_policy:
+        removed = pins.remove_policy(folder, pinned)
+        call.say("其策略已移除：此后凭清单中的密钥验证，不要求见证者。" if removed else "它没有策略。",
+                 "Its policy is removed: files verify by the manifest's keys, and no witness is asked for." if removed
+                 else "It had no policy.")
+    else:
+        _told_policy(call, pins.policy_of(folder, pinned))
+
+
+def _told_policy(call: Call, policy: Policy | None) -> None:
+    if policy is not None:
+        keys, count, quorum = len(policy.logs), len(policy.witnesses), policy.quorum_text()
+        call.say(f"其文件须符合所保存的策略：日志密钥 {keys} 把，见证者 {count} 个，法定数 {quorum}。移除：--no-policy",
+                 f"Its files have to satisfy the policy that is kept: log keys {keys}, witnesses {count}, quorum "
+                 f"{quorum}. To remove it: --no-policy")
 
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     trusted = pins.read(pins.config_folder())
-    show.rows(Call.of(ctx), PINS, [{"chain": chain, "id": network.hex()} for chain, network in sorted(trusted.items())])
+    show.rows(Call.of(ctx), PINNED, [_pinned(chain, network) for chain, network in sorted(trusted.items())])
+
+
+def _pinned(chain: str, network: NetworkId) -> dict[str, Any]:
+    policy = pins.policy_of(pins.config_folder(), network)
+    return {"chain": chain, "id": network.hex(), "witnesses": None if policy is None else len(policy.witnesses),
+            "quorum": None if policy is None else policy.quorum_text(),
+            "log_keys": None if policy is None else [key.text() for key in policy.logs]}
 
 
 @app.command("log")
@@ -101,12 +128,8 @@ def publish(ctx: typer.Context, policy: Annotated[Path, Option("--policy", metav
     call = Call.of(ctx)
     said = read_policy(files.read(policy, POLICY_BYTES_MAX))
     with call.opened() as home:
-        row, asked = home.node.publish(said)
+        row = cosigning.published(call, home, said)
         opened = open_checkpoint(row.note, said.witness_keys)
-        for one in asked:
-            if one.why_not:
-                call.warn(f"见证者 {one.witness} 未签名：{one.why_not}",
-                          f"witness {one.witness} did not sign: {one.why_not}")
         enough = said.is_met_by([one.key for one in opened.cosigned_by])
         show.one(call, PUBLISHED, {
             "size": opened.checkpoint.size, "height": row.height, "at": Time(row.at_ms),

@@ -7,10 +7,9 @@ import typer
 from typer import Argument, Option
 
 from xinglin.base.check import NotFound
-from xinglin.base.limits import POLICY_BYTES_MAX, PROOF_FILE_BYTES_MAX
-from xinglin.base.policy import read_policy
+from xinglin.base.limits import PROOF_FILE_BYTES_MAX
 from xinglin.base.units import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
-from xinglin.cli import decoded, files, names, show
+from xinglin.cli import cosigning, decoded, files, names, show
 from xinglin.cli.call import Call, Output
 from xinglin.cli.codes import CliCode, Usage
 from xinglin.cli.options import Out, OutNeeded, PolicyFile
@@ -29,6 +28,9 @@ OUTCOME = (Column("tx", "交易", "transaction"), Column("at", "时间", "at"), 
            Column("told", "内容", "what happened"), Column("file", "回执", "receipt"))
 
 
+AGREEING = 2                       # witnesses, from whom on others than one pair stand behind a history
+
+
 def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: Out = None) -> None:
     call = Call.of(ctx)
     digits = names.tx_digits(tx)
@@ -41,7 +43,7 @@ def trace(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out: O
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)      # the index looks at the first half of an id
         if out is not None:
             files.write(out, file, over=call.yes)
-            call.hand_on(home.network, out)
+            call.hand_on(home, out, verified.signed)
         show.one(call, OUTCOME, {
             "tx": envelope.tx_id, "at": Time(verified.closing.time_ms),
             "outcome": _outcome(verified.leaf.code, call.lang), "code": verified.leaf.code,
@@ -66,7 +68,7 @@ def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out:
     call = Call.of(ctx)
     if cose and policy is not None:
         raise Usage(CliCode.SAY_WHICH, "--cose | --policy FILE")
-    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
+    said = cosigning.policy_in(policy)
     digits = names.tx_digits(tx)
     with call.opened() as home:
         place = names.transaction(home, digits)
@@ -74,11 +76,11 @@ def receipt(ctx: typer.Context, tx: Annotated[str, Argument(metavar="TX")], out:
             file = home.node.cose_receipt_at(*place)
         else:
             file = home.node.receipt_at(*place) if said is None else home.node.cosigned_receipt_at(*place, said)
-        verdict = verify_file(file, home.network, home.node.modules, said or home.node.policy)
+        verdict = verify_file(file, home.network, home.node.modules, said or home.policy)
         if not verdict.facts.get("tx", "").startswith(digits):
             raise NotFound(NodeCode.TX_NOT_FOUND, digits)
         files.write(out, file, over=call.yes)
-        call.hand_on(home.network, out, policy)
+        call.hand_on(home, out, verdict.signed, policy)
 
 
 def _outcome(code: int, lang: Lang) -> str:
@@ -91,7 +93,7 @@ def _outcome(code: int, lang: Lang) -> str:
 def verify(ctx: typer.Context, file: Annotated[Path, Argument(metavar="FILE")],
            network: Annotated[str | None, Option("--network", metavar="ID")] = None, policy: PolicyFile = None) -> None:
     call = Call.of(ctx)
-    said = None if policy is None else read_policy(files.read(policy, POLICY_BYTES_MAX))
+    said = cosigning.policy_in(policy)
     trusted = [names.network(network)] if network else list(pins.read(pins.config_folder()).values())
     modules = module_set()
     verdict = pins.verify(files.read(file, PROOF_FILE_BYTES_MAX), trusted, modules, said, pins.config_folder())
@@ -206,16 +208,19 @@ def _completeness(verdict: Verdict, lang: Lang) -> tuple[list[str], list[str]]:
 
 
 def _cosigned(verdict: Verdict, lang: Lang) -> list[str]:
-    """Witnesses have seen this history grow, each until it signed: so everyone was shown the same one."""
+    """What witnesses state: each has seen one history grow, until it signed. Of others, that is all the file shows."""
     signed = verdict.signed
     if not signed.by_quorum:
         return []
     names = ", ".join(one.name for one in signed.cosigned_by)
     count, last = len(signed.cosigned_by), Time(max([one.time_s for one in signed.cosigned_by]) * MS_PER_SECOND).iso()
     if lang == "zh":
-        return [f"{signed.witnesses} 个见证者中有 {count} 个联署（{names}，最近于 {last}）：所有人看到的是同一部历史"]
-    return [f"cosigned by {count} of {signed.witnesses} witnesses ({names}; last on {last}): everyone is shown the "
-            "same history"]
+        each = "该见证者声明" if count == 1 else f"这 {count} 个见证者各自声明"
+        return [f"{signed.witnesses} 个见证者中有 {count} 个联署（{names}，最近于 {last}）："
+                f"{each}，到此为止只见过这一部历史，且只增不改"]
+    each = "it states" if count == 1 else "each of these states"
+    return [f"cosigned by {count} of {signed.witnesses} witnesses ({names}; last on {last}): {each} that it has seen "
+            "this one history alone, which only grew, up to here"]
 
 
 def _always(verdict: Verdict, lang: Lang) -> list[str]:
@@ -227,6 +232,12 @@ def _always(verdict: Verdict, lang: Lang) -> list[str]:
                      "它不能暗中改写已签署的内容，但可能停止服务" if zh else
                      f"that other members agree: only the operator, {name}, has signed (single-operator); it cannot "
                      "alter what it signed unseen, but it could stop")
+    elif verdict.signed.by_quorum and len(verdict.signed.cosigned_by) < AGREEING:
+        name, witness = verdict.signed_by[0], verdict.signed.cosigned_by[0].name
+        found.append(f"其他成员也同意：除运营者 {name} 外，只有见证者 {witness} 签署；"
+                     "二者合谋，可以向别人出示另一部历史" if zh else
+                     f"that other members agree: besides the operator, {name}, one witness alone has signed, {witness};"
+                     " the two together could show another history to others")
     if verdict.network.manifest.simulated:
         found.append("真实的时间：这个网络使用模拟时钟" if zh else "real time: this network runs on a simulated clock")
     found.append("承诺值背后的内容真实：文件里没有任何医疗内容" if zh else

@@ -205,7 +205,7 @@ class Patient:
         opened = self._opened(door, subject, door.history, OpenedHistory)
         words = [*opened.words]
         file = codec.encode(Completeness(entries=opened.entries, log=read_file(opened.proof, StateProof)))
-        verdict = verify_file(file, self._client.pinned, self._client.modules)
+        verdict = verify_file(file, self._client.pinned, self._client.modules, self._client.policy)
         if verdict.facts["subject"] != subject.hex() or len(words) != len(verdict.events):
             raise NotVerified(ClientCode.WORDS_DO_NOT_MATCH, "the list is of another subject, or lacks words")
         for entry, one in zip(verdict.events, words, strict=True):

@@ -1,6 +1,7 @@
 """Which networks this user trusts: ids by chain name, in her own configuration. Nothing beside a file counts.
 
-`demo`, `net init` and `net trust` write a pin; `--network ID` goes before all of them.
+`demo`, `net init` and `net trust` write a pin, the last also a policy beside it, or removes that; `--network ID` goes
+before all of them.
 """
 
 import json
@@ -93,6 +94,21 @@ def write_policy(folder: Path, network: NetworkId, data: bytes) -> Policy:
     except OSError as error:
         raise _not_written(file, error) from None
     return policy
+
+
+def remove_policy(folder: Path, network: NetworkId) -> bool:
+    """Ask for no cosignatures any more, and take the manifest's keys again; whether there was a policy.
+
+    Readable or not.     Errors  Failed PINS_NOT_WRITTEN.
+    """
+    file = folder / f"{network.hex()}.policy"
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_written(file, error) from None
+    return True
 
 
 def verify(data: bytes, trusted: list[NetworkId], modules: ModuleSet, given: Policy | None = None,

@@ -114,6 +114,9 @@ class Blocks:
         except ProofInvalid as error:
             raise Lie(FsckCode.CHECKPOINT_LIES, f"{where}: {error.detail}") from None
         if not signed_by:
+            names = {name for name, _ in note.signature_lines(signed_note)}
+            if names & {key.name for key in self._keys}:       # by a successor that nobody stated, or by a forger
+                raise Lie(FsckCode.SIGNER_NOT_KNOWN, f"{where}: ledger/successors does not name the key")
             raise Lie(FsckCode.CHECKPOINT_LIES, f"{where}: its checkpoint is signed by none of this ledger's keys")
         same(said, note.Checkpoint(self._origin, self.tree.size, self.tree.root()), FsckCode.CHECKPOINT_LIES,
              f"{where}: its checkpoint signs another history")

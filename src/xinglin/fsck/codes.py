@@ -1,4 +1,4 @@
-"""What a check of a ledger can find: 8530 to 8549. Each is one kind of lie; the detail says where."""
+"""What a check of a ledger can find: 8530 to 8559. Each is one kind of lie; the detail says where."""
 
 from xinglin.base.check import Code, NotVerified
 
@@ -21,6 +21,8 @@ class FsckCode(Code):
     ACCESS_LOG_LIES = 8544
     REPLAY_DIFFERS = 8545
     REPLAY_NOT_POSSIBLE = 8546
+    SUCCESSORS_LIE = 8555
+    SIGNER_NOT_KNOWN = 8556
 
 
 class Lie(NotVerified):

@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from xinglin.base import note
-from xinglin.base.check import Failed, NotUnderstood
+from xinglin.base.check import Failed
 from xinglin.base.crypto import HashSuite
 from xinglin.base.ids import NetworkId
-from xinglin.base.policy import read_policy
 from xinglin.engine.codes import EngineCode
 from xinglin.engine.store import Store
 from xinglin.engine.told import Told, untold
@@ -19,6 +17,7 @@ from xinglin.fsck.codes import FsckCode, Lie
 from xinglin.fsck.formats import HEIGHT_BYTES, Tip, check_families, read, same
 from xinglin.fsck.indexes import Indexes, check_executed
 from xinglin.fsck.rows import Rows
+from xinglin.fsck.successors import log_keys
 from xinglin.fsck.transactions import Transactions
 from xinglin.kernel.genesis import Manifest, chain_id, hash_suite, network_id
 from xinglin.kernel.module import ModuleSet
@@ -134,19 +133,6 @@ def _check(found: Opened, folder: Path, modules: ModuleSet, network: NetworkId |
     return Report(own, chain_id(manifest), tip.height, tip.time_ms, transactions.count, outcomes - transactions.count,
                   transactions.signatures, rows.count, transactions.pruned_below, transactions.pruned,
                   transactions.unverified, blocks.tree.root(), tip.state_root)
-
-
-def log_keys(folder: Path, manifest: Manifest) -> tuple[note.NoteKey, ...]:
-    """Who may have signed this ledger's checkpoints: the manifest's keys, and their successors in its folder.
-
-    Errors  Lie CHECKPOINT_LIES.
-    """
-    first = tuple([note.NoteKey(one.name, note.KeyUse.LOG, one.key) for one in manifest.checkpoint_keys])
-    file = folder / "successors"
-    try:
-        return first + (read_policy(file.read_bytes()).logs if file.exists() else ())
-    except NotUnderstood as error:
-        raise Lie(FsckCode.CHECKPOINT_LIES, f"successors: {error.detail}") from None
 
 
 def _check_acknowledged(folder: Path, tip: Tip) -> None:
