@@ -1,7 +1,9 @@
 """The witness over HTTP: sockets and all."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from xinglin.base.check import Failed
 from xinglin.base.limits import WITNESS_BODY_BYTES_MAX
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.policy import Witness as Named
-from xinglin.witness.asking import ask, ask_all
+from xinglin.witness import asking
+from xinglin.witness.asking import Asked, ask, ask_all
 from xinglin.witness.codes import WitnessCode
 from xinglin.witness.kept import Witness
 from xinglin.witness.server import WitnessServer, serving
@@ -79,6 +82,72 @@ def test_who_cannot_be_reached_holds_up_nobody(server: WitnessServer) -> None:
             [closed, silent, *odd, named(server)], log.note(), lambda _: 0, log.proof)}
     assert found["w"].line and "silent" not in found
     assert all(not found[one].line and found[one].why_not for one in found if one != "w")
+
+
+class Hostile:
+    """Answers with `start`, and then with `more` for as long as it is listened to."""
+
+    def __init__(self, listener: socket.socket, start: bytes, more: bytes, pause_s: float):
+        self.listener, self.start, self.more, self.pause_s = listener, start, more, pause_s
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.let_go, self.left = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self) -> None:
+        peer, _ = self.listener.accept()
+        with peer:
+            peer.recv(65_536)
+            try:
+                peer.sendall(self.start)
+                while not self.let_go.wait(self.pause_s):
+                    peer.sendall(self.more)
+            except OSError:
+                self.left.set()
+
+
+@contextmanager
+def hostile(start: bytes, more: bytes, pause_s: float = 0.0) -> Iterator[Hostile]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Hostile(listener, start, more, pause_s)
+        made.thread.start()
+        try:
+            yield made
+        finally:
+            made.let_go.set()
+            made.thread.join()
+
+
+ENDLESS = {"trickles its headers": (b"HTTP/1.1 200 OK\r\nX: ", b"a", 0.1),
+           "trickles its body": (b"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n", b"a", 0.1),
+           "says 100 Continue for ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.0),
+           "sends headers for ever": (b"HTTP/1.1 200 OK\r\n", b"X: " + b"a" * 60_000 + b"\r\n", 0.0),
+           "sends a body for ever": (b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 60_000, 0.0)}
+
+
+@pytest.mark.parametrize("way", ENDLESS)
+def test_a_witness_that_never_ends_its_answer_holds_up_nobody(
+        server: WitnessServer, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """It is left, and its socket closed; the line of the honest one is there."""
+    monkeypatch.setattr(asking, "WITNESS_TIMEOUT_MS", 2_000)
+    log = GrowingLog().to(5)
+    found: list[Asked] = []
+    with hostile(*ENDLESS[way]) as other:
+        asked = threading.Thread(daemon=True, target=lambda: found.extend(ask_all(
+            [Named("endless", server.witness.verifier_key, other.url), named(server)],
+            log.note(), lambda _: 0, log.proof)))
+        asked.start()
+        asked.join(30)
+        assert not asked.is_alive(), "the publication waits"
+        assert other.left.wait(30), "its socket is still open"
+    endless, honest = found
+    assert honest.line and not endless.line and endless.why_not.startswith("not reached")
+
+
+def test_a_proof_that_the_stopped_ledger_does_not_give_is_an_error(server: WitnessServer) -> None:
+    def stopped(old: int) -> list[bytes]:
+        raise Failed(WitnessCode.WITNESS_IN_USE)
+    with pytest.raises(Failed):
+        ask_all([named(server)], GrowingLog().to(5).note(), lambda _: 0, stopped)
 
 
 def test_one_connection_serves_many_requests(server: WitnessServer) -> None:
