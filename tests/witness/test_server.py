@@ -13,10 +13,11 @@ from witness.logs import ORIGIN, GrowingLog, following
 from worlds import key_named
 from xinglin.base import note
 from xinglin.base.check import Failed
-from xinglin.base.limits import WITNESS_BODY_BYTES_MAX
+from xinglin.base.limits import WITNESS_BODY_BYTES_MAX, WITNESS_CONNECTIONS_MAX
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.policy import Witness as Named
 from xinglin.witness import asking
+from xinglin.witness import server as witness_server
 from xinglin.witness.asking import Asked, ask, ask_all
 from xinglin.witness.codes import WitnessCode
 from xinglin.witness.kept import Witness
@@ -150,14 +151,67 @@ def test_a_proof_that_the_stopped_ledger_does_not_give_is_an_error(server: Witne
         ask_all([named(server)], GrowingLog().to(5).note(), lambda _: 0, stopped)
 
 
-def test_one_connection_serves_many_requests(server: WitnessServer) -> None:
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-    log = GrowingLog()
-    for size in range(1, 6):
-        connection.request("POST", "/add-checkpoint", log.to(size).request(size - 1))
-        answer = connection.getresponse()
-        assert (answer.status, len(answer.read().splitlines())) == (200, 1)
-    connection.close()
+def test_a_connection_is_closed_after_its_answer(server: WitnessServer) -> None:
+    """Also when the log wants to keep it."""
+    body = GrowingLog().to(1).request(0)
+    head = f"POST /add-checkpoint HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as peer:
+        peer.sendall(head + body)
+        with peer.makefile("rb") as answer:
+            said = answer.read()
+    assert said.startswith(b"HTTP/1.1 200 ") and b"\r\nConnection: close\r\n" in said
+
+
+def connected(server: WitnessServer, address: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30, source_address=(address, 0))
+
+
+def trickle(peer: socket.socket, over: threading.Event) -> None:
+    """A byte in a while, until the witness has had enough."""
+    with peer:
+        try:
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+        except OSError:
+            over.set()
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /add-checkpoint HTTP/1.1\r\nX: ",
+                                   b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 20000\r\n\r\n"])
+def test_who_sends_a_byte_in_a_while_is_left_at_the_deadline(
+        server: WitnessServer, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(witness_server, "WITNESS_TIMEOUT_MS", 500)
+    peer, over = connected(server), threading.Event()
+    peer.sendall(start)
+    sending = threading.Thread(target=trickle, args=(peer, over), daemon=True)
+    sending.start()
+    left = over.wait(20)
+    over.set()
+    sending.join()
+    assert left
+
+
+def test_headers_without_end_are_not_read_to_the_end(server: WitnessServer) -> None:
+    with connected(server) as peer, pytest.raises(OSError):
+        peer.sendall(b"POST /add-checkpoint HTTP/1.1\r\n")
+        for _ in range(2_000):
+            peer.sendall(b"X: " + b"a" * 60_000 + b"\r\n")
+
+
+def test_a_stranger_who_takes_all_places_of_an_address_leaves_the_others(server: WitnessServer) -> None:
+    """Places are given back: afterwards the same address is served too."""
+    waiting = [connected(server, "127.0.0.2") for _ in range(WITNESS_CONNECTIONS_MAX)]
+    log = GrowingLog().to(5)
+    assert ask(named(server), log.note(), 0, log.proof).line
+    for one in waiting:
+        one.close()
+    for _ in range(500):
+        with connected(server, "127.0.0.2") as again:
+            again.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            if again.recv(1):
+                break
+    else:
+        pytest.fail("the places were not given back")
 
 
 def test_other_paths_methods_and_bodies_are_refused(server: WitnessServer) -> None:

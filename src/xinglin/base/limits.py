@@ -138,6 +138,7 @@ WITNESS_ANSWER_BYTES_MAX = 16 * 1024    # signature lines of one witness
 WITNESS_HEAD_BYTES_MAX = 16 * 1024      # of a request or an answer, and of any number of 100 Continue before it
 WITNESS_TIMEOUT_MS = 5_000        # a whole exchange: who hangs or trickles holds up one publication, or one place
 WITNESS_CONNECTIONS_MAX = 64      # a thread each
+WITNESS_CONNECTIONS_PER_PEER_MAX = 8        # of one address: a stranger leaves places to the others
 WITNESS_LOGS_MAX = 1_000          # lines of a witness's list of logs
 WITNESS_EVIDENCE_MAX = 100        # files a log: it could make as many as it likes
 TILES_AT_ONCE = 64                # between two blocks: half a megabyte
