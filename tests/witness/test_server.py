@@ -1,5 +1,6 @@
 """The witness over HTTP: sockets and all."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -232,6 +233,33 @@ def test_other_paths_methods_and_bodies_are_refused(server: WitnessServer) -> No
 def test_a_witness_whose_list_of_logs_is_broken_says_that_it_cannot(server: WitnessServer) -> None:
     (server.witness.folder / "logs").write_text("nonsense\n")
     assert post(server, GrowingLog().to(3).request(0)) == (500, b"")
+
+
+def test_strangers_cannot_fill_the_log_of_a_witness(
+        server: WitnessServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for data in (b"A" + b"\x01\x1b[2J" * 5_000, b"A" * 60_000, b"GET /AAAA HTTP/9.9", b"AAAA / HTTP/1.1", b""):
+        for _ in range(10):
+            with connected(server) as peer, contextlib.suppress(OSError):
+                peer.sendall(data + b"\r\n\r\n")
+                answered = peer.recv(65_536)
+                assert b"A" not in answered.partition(b"\r\n\r\n")[2]
+    said = capsys.readouterr().err
+    assert said.startswith("witness: refused (1): 400 to 127.0.0.1\n") and len(said.splitlines()) == 1
+    assert "AA" not in said and "\x1b" not in said
+
+
+def test_whoever_runs_a_witness_hears_why_it_cannot_answer(
+        server: WitnessServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever strangers do meanwhile; in a short line of one line."""
+    (server.witness.folder / "logs").write_text("nonsense\x1b[2J" + "x" * 5_000 + "\n")
+    for _ in range(3):
+        with connected(server) as peer:
+            peer.sendall(b"nothing\r\n\r\n")
+            peer.recv(65_536)
+        assert post(server, GrowingLog().to(3).request(0))[0] == 500
+    _, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("witness: could not answer (1): ") and WitnessCode.LOGS_NOT_UNDERSTOOD.shown in line
+    assert line.isprintable() and len(line) < 300
 
 
 def test_an_address_in_use_is_an_error(server: WitnessServer) -> None:

@@ -3,7 +3,9 @@
 A connection has one request, and one deadline for the whole of it; each address has some of the places.
 """
 
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from xinglin.base.limits import (
     WITNESS_CONNECTIONS_MAX,
     WITNESS_CONNECTIONS_PER_PEER_MAX,
     WITNESS_HEAD_BYTES_MAX,
+    WITNESS_LINE_CHARACTERS_MAX,
+    WITNESS_LINE_EVERY_MS,
     WITNESS_TIMEOUT_MS,
 )
 from xinglin.witness.codes import WitnessCode
@@ -27,6 +31,26 @@ from xinglin.witness.protocol import PATH, Answer
 from xinglin.witness.within import Deadline, Received
 
 LOOKS_UP_S = 0.05                  # from its socket, to see whether it is to end
+
+
+class Lines:
+    """What whoever runs the witness is told on stderr: one short line of a kind in a while, with how many came."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[str, float] = {}
+        self._since: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def tell(self, kind: str, text: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._since[kind] += 1
+            if now - self._told_at.get(kind, float("-inf")) < WITNESS_LINE_EVERY_MS / 1000:
+                return
+            self._told_at[kind] = now
+            count = self._since.pop(kind)
+        plain = "".join([one if one.isprintable() else "?" for one in text[:WITNESS_LINE_CHARACTERS_MAX]])
+        sys.stderr.write(f"witness: {kind} ({count}): {plain}\n")
 
 
 class WitnessServer(ThreadingHTTPServer):
@@ -38,6 +62,7 @@ class WitnessServer(ThreadingHTTPServer):
     def __init__(self, witness: Witness, host: str, port: int):
         """Errors  Failed ADDRESS_NOT_USABLE."""
         self.witness = witness
+        self.lines = Lines()
         self._taken: Counter[str] = Counter()      # places, by address
         self._counting = threading.Lock()
         try:
@@ -105,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._send(self.server.witness.answer(body))
         except Failed as error:                   # nothing was signed; whoever runs this sees why
-            self.log_message("%s", str(error))
+            self.server.lines.tell("could not answer", str(error))
             self._send(Answer(HTTPStatus.INTERNAL_SERVER_ERROR))
 
     def _send(self, answer: Answer) -> None:
@@ -118,8 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Not each request: a log asks once a second."""
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no request of HTTP: neither the answer nor the line has anything of it."""
+        self.server.lines.tell("refused", f"{code} to {self.client_address[0]}")
+        self._send(Answer(HTTPStatus(code)))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not each request: a log asks once a second. Nor who was too slow."""
 
 
 @contextmanager
