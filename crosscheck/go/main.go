@@ -2,6 +2,7 @@
 //
 //	go run . [-schema FILE] [-policy FILE] FILE NETWORK_ID      what the file proves; status 5 when it does not hold
 //	go run . [-schema FILE] -cases FOLDER                       a verdict a line for each of the folder's cases
+//	go run . -policies FILE                                     what is read from each of a JSON list of policies in base64
 //	go run . -ed25519 FILE                                      the cases of ed25519_accept.json
 package main
 
@@ -21,10 +22,15 @@ func main() {
 	schemaFile := flag.String("schema", "../schema.json", "crosscheck/schema.json")
 	policyFile := flag.String("policy", "", "a trust policy")
 	cases := flag.String("cases", "", "a folder of cases")
+	policies := flag.String("policies", "", "a JSON list of policies in base64")
 	ed := flag.String("ed25519", "", "ed25519_accept.json")
 	flag.Parse()
 	if *ed != "" {
 		must(0, ed25519Cases(*ed))
+		return
+	}
+	if *policies != "" {
+		must(0, readPolicies(*policies))
 		return
 	}
 	schema := must(loadSchema(*schemaFile))
@@ -38,10 +44,14 @@ func main() {
 	}
 	data := must(os.ReadFile(flag.Arg(0)))
 	v := &verifier{schema: schema, pinned: must(hex.DecodeString(flag.Arg(1)))}
+	var facts map[string]any
+	var err error
 	if *policyFile != "" {
-		v.policy = readPolicy(string(must(os.ReadFile(*policyFile))))
+		v.policy, err = readPolicy(must(os.ReadFile(*policyFile)))
 	}
-	facts, err := v.verify(data)
+	if err == nil {
+		facts, err = v.verify(data)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "does not hold:", err)
 		os.Exit(5)
@@ -71,7 +81,7 @@ func run(schema *Schema, folder string) error {
 	policies := map[string]*policy{}
 	for _, file := range must(filepath.Glob(filepath.Join(folder, "*.policy"))) {
 		name := strings.TrimSuffix(filepath.Base(file), ".policy")
-		policies[name] = readPolicy(string(must(os.ReadFile(file))))
+		policies[name] = must(readPolicy(must(os.ReadFile(file))))
 	}
 	input := bufio.NewReader(must(os.Open(filepath.Join(folder, "cases.jsonl"))))
 	out := bufio.NewWriter(os.Stdout)
@@ -98,6 +108,24 @@ func run(schema *Schema, folder string) error {
 			facts = map[string]any{"refused": err.Error()}
 		}
 		out.Write(line(facts))
+	}
+	return nil
+}
+
+func readPolicies(file string) error {
+	var texts [][]byte
+	if err := json.Unmarshal(must(os.ReadFile(file)), &texts); err != nil {
+		return err
+	}
+	for _, text := range texts {
+		p, err := readPolicy(text)
+		said := map[string]any{}
+		if err != nil {
+			said["refused"] = err.Error()
+		} else {
+			said = p.told()
+		}
+		os.Stdout.Write(line(said))
 	}
 	return nil
 }

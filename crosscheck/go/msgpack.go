@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -56,11 +57,26 @@ type table struct {
 	Row   *Type
 }
 
-// refused is what any function panics with when a file does not hold; verify turns it into an error.
+// refused is what any function panics with when a file does not hold; held turns it into an error.
 type refused struct{ why string }
 
 func refuse(format string, args ...any) {
 	panic(refused{fmt.Sprintf(format, args...)})
+}
+
+// held runs what may refuse. Only a refusal becomes an error: any other panic is a fault of ours, and is seen.
+func held(run func()) (err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			known, ours := why.(refused)
+			if !ours {
+				panic(why)
+			}
+			err = errors.New(known.why)
+		}
+	}()
+	run()
+	return nil
 }
 
 // -- the schema

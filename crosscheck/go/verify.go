@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 )
 
@@ -39,20 +38,16 @@ type verifier struct {
 
 // verify says what the file proves.
 func (v *verifier) verify(data []byte) (facts map[string]any, err error) {
-	defer func() {
-		if why := recover(); why != nil {
-			known, ours := why.(refused)
-			if !ours {
-				panic(why)
-			}
-			facts, err = nil, fmt.Errorf("%s", known.why)
-		}
-	}()
+	err = held(func() { facts = v.read(data) })
+	return facts, err
+}
+
+func (v *verifier) read(data []byte) map[string]any {
 	if len(data) > fileBytesMax {
 		refuse("too large")
 	}
 	if bytes.HasPrefix(data, []byte{0xd2, 0x84}) {
-		return v.cose(data), nil
+		return v.cose(data)
 	}
 	for tag, form := range v.schema.Files {
 		// No tag is longer than 31 bytes: an array of a few fields, then the text's head.
@@ -60,16 +55,16 @@ func (v *verifier) verify(data []byte) (facts map[string]any, err error) {
 			file := v.schema.decode(data, form).(Struct)
 			switch tag {
 			case "xinglin.receipt/1":
-				return v.receipt(file), nil
+				return v.receipt(file)
 			case "xinglin.state-proof/1":
-				return v.state(file), nil
+				return v.state(file)
 			case "xinglin.completeness/1":
-				return v.completeness(file), nil
+				return v.completeness(file)
 			}
 		}
 	}
 	refuse("no file of ours")
-	return nil, nil
+	return nil
 }
 
 // -- steps for every file
@@ -122,7 +117,7 @@ func (v *verifier) judge(logs, witnesses []noteKey) signers {
 	if v.policy != nil && !v.policy.met(witnesses) {
 		refuse("cosigned by %d of %d", len(witnesses), len(v.policy.witnesses))
 	}
-	return signers{logs, witnesses, v.policy != nil && v.policy.quorum != "none"}
+	return signers{logs, witnesses, v.policy != nil && v.policy.quorum != noQuorum}
 }
 
 func inHistory(net network, at checkpoint, place Struct) {

@@ -1,44 +1,12 @@
-// docs/spec/receipt.md; C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-policy.
+// docs/spec/receipt.md; C2SP signed-note, tlog-checkpoint, tlog-cosignature.
 
-import { createPublicKey, verify } from "node:crypto";
+import { primeOrder, verifyEd25519 } from "./ed25519.js";
 import { sha256 } from "./hashes.js";
 import { refuse, textOf } from "./msgpack.js";
 
 export const LOG = 1;
 export const WITNESS = 4;
 export const SIZE_MAX = (1n << 63n) - 1n;
-
-// -- Ed25519: the accept set of docs/spec/crypto.md
-
-const P = (1n << 255n) - 19n;
-const little = (bytes) => BigInt(`0x${Buffer.from(bytes).reverse().toString("hex")}`);
-
-// y of the points of order 1, 2, 4 and 8. Both signs of x are of the set.
-const SMALL_ORDER = new Set([
-  0n, 1n, P - 1n,
-  little(Buffer.from("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "hex")),
-  little(Buffer.from("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "hex")),
-]);
-
-// Canonical, and not of small order in any encoding.
-function plainPoint(point) {
-  const raw = Buffer.from(point);
-  raw[31] &= 0x7f;
-  const y = little(raw);
-  return y < P && !SMALL_ORDER.has(y);
-}
-
-// What libsodium accepts: OpenSSL alone takes keys of small order and encodings that are not canonical.
-export function verifyEd25519(key, message, signature) {
-  if (key.length !== 32 || signature.length !== 64) return false;
-  if (!plainPoint(key) || !plainPoint(signature.subarray(0, 32))) return false;
-  const jwk = { kty: "OKP", crv: "Ed25519", x: Buffer.from(key).toString("base64url") };
-  try {
-    return verify(null, message, createPublicKey({ key: jwk, format: "jwk" }), signature);
-  } catch {
-    return false; // no point of the curve
-  }
-}
 
 // -- keys
 
@@ -55,10 +23,10 @@ export function fromBase64(text) {
   return raw.toString("base64") === text ? raw : null;
 }
 
-function readKey(text, use) {
+export function readKey(text, use) {
   const [, name, id, encoded] = text.match(/^([!-*,-~]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/) ?? refuse(`no key: ${text}`);
   const raw = fromBase64(encoded);
-  if (!raw || raw.length !== 33 || raw[0] !== use || !plainPoint(raw.subarray(1))) refuse(`another key: ${text}`);
+  if (!raw || raw.length !== 33 || raw[0] !== use || !primeOrder(raw.subarray(1))) refuse(`another key: ${text}`);
   const key = new NoteKey(name, use, raw.subarray(1));
   return key.id === id ? key : refuse(`the hash of another key: ${text}`);
 }
@@ -119,40 +87,4 @@ function parse(text) {
   const [size, root] = [BigInt(lines[1]), fromBase64(lines[2])];
   if (size > SIZE_MAX || root?.length !== 32) refuse("the checkpoint has another form");
   return { origin: lines[0], size, root };
-}
-
-// -- policies
-
-export class Policy {
-  constructor(text) {
-    Object.assign(this, { logs: [], witnesses: [], groups: [], quorum: null });
-    for (const line of text.split("\n")) {
-      const words = line.split(/[ \t]+/).filter(Boolean);
-      if (words.length && !words[0].startsWith("#")) this.#line(words);
-    }
-    if (this.quorum === null) refuse("policy: no quorum");
-  }
-
-  #line([what, name, ...rest]) {
-    if (what === "log") this.logs.push(readKey(name, LOG));
-    else if (what === "witness" && rest.length) this.witnesses.push({ name, key: readKey(rest[0], WITNESS) });
-    else if (what === "group" && rest.length > 1) {
-      const [least, ...members] = rest;
-      this.groups.push({ name, least: { any: 1, all: members.length }[least] ?? Number(least), members });
-    } else if (what === "quorum" && this.quorum === null) this.quorum = name;
-    else refuse(`policy: ${what}`);
-  }
-
-  get keys() {
-    return this.witnesses.map((one) => one.key);
-  }
-
-  isMetBy(cosigned) {
-    const there = new Set(cosigned.map((key) => key.key.toString("hex")));
-    const holds = new Map([["none", true], ...this.witnesses.map(({ name, key }) => [name, there.has(key.key.toString("hex"))])]);
-    for (const { name, least, members } of this.groups) {
-      holds.set(name, members.filter((member) => holds.get(member)).length >= least);
-    }
-    return holds.get(this.quorum) ?? false;
-  }
 }

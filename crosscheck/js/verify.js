@@ -3,7 +3,8 @@
 import { readCose, toBeSigned } from "./cose.js";
 import { EMPTY, inclusionRoot, suite, tagged, verifyState } from "./hashes.js";
 import { Struct, refuse } from "./msgpack.js";
-import { LOG, NoteKey, openCheckpoint, verifyEd25519 } from "./note.js";
+import { verifyEd25519 } from "./ed25519.js";
+import { LOG, NoteKey, openCheckpoint } from "./note.js";
 
 const FILE_BYTES_MAX = 64 << 20;
 const [TX, TIMER, CLOSING] = [0n, 1n, 2n];

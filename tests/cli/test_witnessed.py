@@ -10,7 +10,7 @@ import pytest
 from cli.command import Shell
 from cli.witnesses import witness
 from xinglin.base.check import BaseCode
-from xinglin.base.crypto import SignatureSuite, SigningKey
+from xinglin.base.crypto import SHA256, SM3, SignatureSuite, SigningKey
 from xinglin.base.note import KeyUse, NoteKey, read_checkpoint
 from xinglin.cli.codes import CliCode
 from xinglin.client.codes import ClientCode
@@ -19,6 +19,7 @@ from xinglin.home import Home
 from xinglin.kernel.outcome import Envelope
 from xinglin.node import NodeCode
 from xinglin.witness.codes import WitnessCode
+from xinglin.witness.kept import read_logs
 
 
 def newest_receipt(shell: Shell, name: str) -> bytes:
@@ -175,10 +176,22 @@ def test_a_key_that_was_written_into_a_backup_is_not_believed(shell: Shell) -> N
     (("witness", "--dir", "nothing"), WitnessCode.WITNESS_KEY_NOT_USABLE),
     (("witness", "--dir", "c", "--listen", "here"), CliCode.CHOICE_NOT_KNOWN),
     (("witness", "--dir", "c", "--listen", "127.0.0.1:99999"), CliCode.CHOICE_NOT_KNOWN),
-    (("witness", "--dir", "c", "--log", "key origin"), BaseCode.BYTES_NOT_UNDERSTOOD)])
+    (("witness", "--dir", "c", "--log", "key origin"), BaseCode.BYTES_NOT_UNDERSTOOD),
+    (("witness", "--dir", "c", "--log", "key origin md5"), CliCode.CHOICE_NOT_KNOWN),
+    (("witness", "--dir", "c", "--log", "key"), CliCode.CHOICE_NOT_KNOWN),
+    (("witness", "--dir", "c", "--log", "key origin sm3 more"), CliCode.CHOICE_NOT_KNOWN)])
 def test_what_is_wrong_with_policies_and_witnesses_is_said(shell: Shell, words: tuple[str, ...], code: Any) -> None:
     done = shell.run(*words)
     assert done.code and code.shown in done.err
+
+
+def test_a_log_on_another_suite_is_followed_as_one(shell: Shell) -> None:
+    key = shell.json("net", "log")[0]["key"]
+    said = shell.json("witness", "--dir", "d", "--name", "d.example/w", "--log", f"{key} xinglin/plain",
+                      "--log", f" {key}  xinglin/guomi sm3 ")
+    logs = read_logs((shell.folder / "d" / "logs").read_bytes())
+    assert said["logs"] == ["xinglin/guomi", "xinglin/plain"] and said["evidence"] == 0
+    assert {name: log.hashes for name, log in logs.items()} == {"xinglin/plain": SHA256, "xinglin/guomi": SM3}
 
 
 def test_a_policy_beside_a_pin_that_is_broken_is_not_passed_over(shell: Shell) -> None:

@@ -42,7 +42,7 @@ class Language:
     def lines(self, *words: str) -> list[str]:
         done = self.run(*words)
         assert done.returncode == 0, done.stderr[-2_000:]
-        return done.stdout.splitlines()
+        return [line for line in done.stdout.split("\n") if line]      # some characters break a line for Python alone
 
     def judge(self, folder: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines("--cases", str(folder))]

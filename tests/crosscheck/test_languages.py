@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crosscheck import policies
 from crosscheck.languages import Language, go, node, ours, write
 from crosscheck.proof_files import Case, ProofFiles
 from rows import Span
@@ -18,6 +19,8 @@ from xinglin.home import Home, NewOrganisation
 from xinglin.kernel.genesis import MemberKind
 from xinglin.kernel.receipt import StateProof
 from xinglin.modules import consent
+
+POLICY_MUTANTS = 3_000
 
 EDWARDS = ROOT / "tests" / "golden" / "vectors" / "ed25519_accept.json"
 
@@ -79,6 +82,20 @@ def test_mutants_and_lies_are_judged_alike(languages: list[Language], files: Pro
         record_property(f"judged in {language.name}", len(mutants) + len(lies))
 
 
+def test_a_policy_is_read_alike(language: Language, tmp_path: Path) -> None:
+    """Good ones, ones that break one rule alone, and mutants."""
+    good, crooked = policies.good(), policies.crooked()
+    for name, said in zip(good, policies.theirs(language, tmp_path, [*good.values()]), strict=True):
+        assert said is not None and said == policies.ours(good[name]), name
+    for name, said in zip(crooked, policies.theirs(language, tmp_path, [*crooked.values()]), strict=True):
+        assert said is None and policies.ours(crooked[name]) is None, name
+    mutants = [*policies.mutants(0, POLICY_MUTANTS)]
+    mine = [policies.ours(text) for text in mutants]
+    assert POLICY_MUTANTS / 10 < sum(one is not None for one in mine) < POLICY_MUTANTS / 2, "else it shows little"
+    for text, said, own in zip(mutants, policies.theirs(language, tmp_path, mutants), mine, strict=True):
+        assert said == own, text
+
+
 def test_one_ed25519_signature_is_accepted_where_the_other_is(language: Language) -> None:
     cases = json.loads(EDWARDS.read_text())["cases"]
     assert [line == "true" for line in language.lines("--ed25519", str(EDWARDS))] == [one["accepted"] for one in cases]
@@ -108,6 +125,9 @@ def test_the_program_says_why_with_status_five(language: Language, files: ProofF
     assert other.returncode == 5 and other.stderr.startswith("does not hold: ")
     (tmp_path / "policy").write_text(files.texts["two-of-three"])
     assert language.run("--policy", str(tmp_path / "policy"), str(file), files.network.hex()).returncode == 5
+    (tmp_path / "policy").write_text("quorum none a\n")
+    crooked = language.run("--policy", str(tmp_path / "policy"), str(file), files.network.hex())
+    assert crooked.returncode == 5 and crooked.stderr.startswith("does not hold: policy")
     assert language.run().returncode == 2
 
 

@@ -88,8 +88,9 @@ def test_they_refuse_a_tile_that_was_changed(libraries: None, export: Path) -> N
     good = tile.read_bytes()
     tile.write_bytes(good[:100] + bytes((good[100] ^ 1,)) + good[101:])
     try:
-        done = go("test", "-count=1", "-mod=readonly", "-run", "TestTesseraProvesEveryLeaf", ".",
+        done = go("test", "-count=1", "-v", "-mod=readonly", "-run", "TestTesseraProvesEveryLeaf", ".",
                   XINGLIN_TILES=str(export / "tiles"))
     finally:
         tile.write_bytes(good)
-    assert done.returncode == 1 and "FAIL" in done.stdout
+    assert done.returncode == 1 and "--- FAIL: TestTesseraProvesEveryLeafFromTheTiles" in done.stdout, done.stdout
+    assert "calculated root" in done.stdout and "does not match expected root" in done.stdout, "not for another reason"

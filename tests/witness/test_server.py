@@ -1,7 +1,10 @@
 """The witness over HTTP: sockets and all."""
 
+import contextlib
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -11,10 +14,12 @@ from witness.logs import ORIGIN, GrowingLog, following
 from worlds import key_named
 from xinglin.base import note
 from xinglin.base.check import Failed
-from xinglin.base.limits import WITNESS_BODY_BYTES_MAX
+from xinglin.base.limits import WITNESS_BODY_BYTES_MAX, WITNESS_CONNECTIONS_MAX
 from xinglin.base.note import KeyUse, NoteKey
 from xinglin.base.policy import Witness as Named
-from xinglin.witness.asking import ask, ask_all
+from xinglin.witness import asking
+from xinglin.witness import server as witness_server
+from xinglin.witness.asking import Asked, ask, ask_all
 from xinglin.witness.codes import WitnessCode
 from xinglin.witness.kept import Witness
 from xinglin.witness.server import WitnessServer, serving
@@ -81,14 +86,133 @@ def test_who_cannot_be_reached_holds_up_nobody(server: WitnessServer) -> None:
     assert all(not found[one].line and found[one].why_not for one in found if one != "w")
 
 
-def test_one_connection_serves_many_requests(server: WitnessServer) -> None:
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-    log = GrowingLog()
-    for size in range(1, 6):
-        connection.request("POST", "/add-checkpoint", log.to(size).request(size - 1))
-        answer = connection.getresponse()
-        assert (answer.status, len(answer.read().splitlines())) == (200, 1)
-    connection.close()
+class Hostile:
+    """Answers with `start`, and then with `more` for as long as it is listened to."""
+
+    def __init__(self, listener: socket.socket, start: bytes, more: bytes, pause_s: float):
+        self.listener, self.start, self.more, self.pause_s = listener, start, more, pause_s
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.let_go, self.left = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self) -> None:
+        peer, _ = self.listener.accept()
+        with peer:
+            peer.recv(65_536)
+            try:
+                peer.sendall(self.start)
+                while not self.let_go.wait(self.pause_s):
+                    peer.sendall(self.more)
+            except OSError:
+                self.left.set()
+
+
+@contextmanager
+def hostile(start: bytes, more: bytes, pause_s: float = 0.0) -> Iterator[Hostile]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Hostile(listener, start, more, pause_s)
+        made.thread.start()
+        try:
+            yield made
+        finally:
+            made.let_go.set()
+            made.thread.join()
+
+
+ENDLESS = {"trickles its headers": (b"HTTP/1.1 200 OK\r\nX: ", b"a", 0.1),
+           "trickles its body": (b"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n", b"a", 0.1),
+           "says 100 Continue for ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.0),
+           "sends headers for ever": (b"HTTP/1.1 200 OK\r\n", b"X: " + b"a" * 60_000 + b"\r\n", 0.0),
+           "sends a body for ever": (b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 60_000, 0.0)}
+
+
+@pytest.mark.parametrize("way", ENDLESS)
+def test_a_witness_that_never_ends_its_answer_holds_up_nobody(
+        server: WitnessServer, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """It is left, and its socket closed; the line of the honest one is there."""
+    monkeypatch.setattr(asking, "WITNESS_TIMEOUT_MS", 2_000)
+    log = GrowingLog().to(5)
+    found: list[Asked] = []
+    with hostile(*ENDLESS[way]) as other:
+        asked = threading.Thread(daemon=True, target=lambda: found.extend(ask_all(
+            [Named("endless", server.witness.verifier_key, other.url), named(server)],
+            log.note(), lambda _: 0, log.proof)))
+        asked.start()
+        asked.join(30)
+        assert not asked.is_alive(), "the publication waits"
+        assert other.left.wait(30), "its socket is still open"
+    endless, honest = found
+    assert honest.line and not endless.line and endless.why_not.startswith("not reached")
+
+
+def test_a_proof_that_the_stopped_ledger_does_not_give_is_an_error(server: WitnessServer) -> None:
+    def stopped(old: int) -> list[bytes]:
+        raise Failed(WitnessCode.WITNESS_IN_USE)
+    with pytest.raises(Failed):
+        ask_all([named(server)], GrowingLog().to(5).note(), lambda _: 0, stopped)
+
+
+def test_a_connection_is_closed_after_its_answer(server: WitnessServer) -> None:
+    """Also when the log wants to keep it."""
+    body = GrowingLog().to(1).request(0)
+    head = f"POST /add-checkpoint HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as peer:
+        peer.sendall(head + body)
+        with peer.makefile("rb") as answer:
+            said = answer.read()
+    assert said.startswith(b"HTTP/1.1 200 ") and b"\r\nConnection: close\r\n" in said
+
+
+def connected(server: WitnessServer, address: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30, source_address=(address, 0))
+
+
+def trickle(peer: socket.socket, over: threading.Event) -> None:
+    """A byte in a while, until the witness has had enough."""
+    with peer:
+        try:
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+        except OSError:
+            over.set()
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /add-checkpoint HTTP/1.1\r\nX: ",
+                                   b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 20000\r\n\r\n"])
+def test_who_sends_a_byte_in_a_while_is_left_at_the_deadline(
+        server: WitnessServer, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(witness_server, "WITNESS_TIMEOUT_MS", 500)
+    peer, over = connected(server), threading.Event()
+    peer.sendall(start)
+    sending = threading.Thread(target=trickle, args=(peer, over), daemon=True)
+    sending.start()
+    left = over.wait(20)
+    over.set()
+    sending.join()
+    assert left
+
+
+def test_headers_without_end_are_not_read_to_the_end(server: WitnessServer) -> None:
+    with connected(server) as peer, pytest.raises(OSError):
+        peer.sendall(b"POST /add-checkpoint HTTP/1.1\r\n")
+        for _ in range(2_000):
+            peer.sendall(b"X: " + b"a" * 60_000 + b"\r\n")
+
+
+def test_a_stranger_who_takes_all_places_of_an_address_leaves_the_others(server: WitnessServer) -> None:
+    """Places are given back: afterwards the same address is served too."""
+    waiting = [connected(server, "127.0.0.2") for _ in range(WITNESS_CONNECTIONS_MAX)]
+    log = GrowingLog().to(5)
+    assert ask(named(server), log.note(), 0, log.proof).line
+    for one in waiting:
+        one.close()
+    for _ in range(500):
+        with connected(server, "127.0.0.2") as again:
+            again.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            if again.recv(1):
+                break
+    else:
+        pytest.fail("the places were not given back")
 
 
 def test_other_paths_methods_and_bodies_are_refused(server: WitnessServer) -> None:
@@ -109,6 +233,33 @@ def test_other_paths_methods_and_bodies_are_refused(server: WitnessServer) -> No
 def test_a_witness_whose_list_of_logs_is_broken_says_that_it_cannot(server: WitnessServer) -> None:
     (server.witness.folder / "logs").write_text("nonsense\n")
     assert post(server, GrowingLog().to(3).request(0)) == (500, b"")
+
+
+def test_strangers_cannot_fill_the_log_of_a_witness(
+        server: WitnessServer, capsys: pytest.CaptureFixture[str]) -> None:
+    for data in (b"A" + b"\x01\x1b[2J" * 5_000, b"A" * 60_000, b"GET /AAAA HTTP/9.9", b"AAAA / HTTP/1.1", b""):
+        for _ in range(10):
+            with connected(server) as peer, contextlib.suppress(OSError):
+                peer.sendall(data + b"\r\n\r\n")
+                answered = peer.recv(65_536)
+                assert b"A" not in answered.partition(b"\r\n\r\n")[2]
+    said = capsys.readouterr().err
+    assert said.startswith("witness: refused (1): 400 to 127.0.0.1\n") and len(said.splitlines()) == 1
+    assert "AA" not in said and "\x1b" not in said
+
+
+def test_whoever_runs_a_witness_hears_why_it_cannot_answer(
+        server: WitnessServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever strangers do meanwhile; in a short line of one line."""
+    (server.witness.folder / "logs").write_text("nonsense\x1b[2J" + "x" * 5_000 + "\n")
+    for _ in range(3):
+        with connected(server) as peer:
+            peer.sendall(b"nothing\r\n\r\n")
+            peer.recv(65_536)
+        assert post(server, GrowingLog().to(3).request(0))[0] == 500
+    _, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("witness: could not answer (1): ") and WitnessCode.LOGS_NOT_UNDERSTOOD.shown in line
+    assert line.isprintable() and len(line) < 300
 
 
 def test_an_address_in_use_is_an_error(server: WitnessServer) -> None:

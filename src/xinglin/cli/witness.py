@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from xinglin.base.crypto import SHA256
-from xinglin.base.note import read_key
+from xinglin.base.crypto import HASH_SUITES, SHA256, HashSuite
+from xinglin.base.note import NoteKey, read_key
 from xinglin.cli import show
 from xinglin.cli.call import Call
 from xinglin.cli.codes import CliCode, Usage
@@ -24,14 +24,13 @@ WITNESS = (Column("key", "验证密钥", "verifier key"), Column("url", "地址"
 def witness(ctx: typer.Context, folder: Annotated[Path, Option("--dir", metavar="DIR")],
             listen: Annotated[str | None, Option("--listen", metavar="HOST:PORT")] = None,
             name: Annotated[str | None, Option("--name", metavar="NAME")] = None,
-            log: Annotated[list[str] | None, Option("--log", metavar="'KEY ORIGIN'")] = None) -> None:
+            log: Annotated[list[str] | None, Option("--log", metavar="'KEY ORIGIN [sm3]'")] = None) -> None:
     call = Call.of(ctx)
     host, port = ("", 0) if listen is None else _address(listen)
     kept = Witness.open(folder, lambda: int(time.time()), name)
     try:
         for one in log or []:
-            key, _, origin = one.strip().partition(" ")
-            kept.follow(read_key(key), origin.strip(), SHA256)
+            kept.follow(*_log(one))
         if listen is None:
             _told(call, kept, "")
             return
@@ -49,7 +48,16 @@ def witness(ctx: typer.Context, folder: Annotated[Path, Option("--dir", metavar=
 def _told(call: Call, kept: Witness, url: str) -> None:
     show.one(call, WITNESS, {
         "key": kept.verifier_key.text(), "url": url, "logs": sorted(kept.logs()),
-        "evidence": len(list((kept.folder / "evidence").glob("*-split-*")))})
+        "evidence": len(kept.splits())})
+
+
+def _log(text: str) -> tuple[NoteKey, str, HashSuite]:
+    """As a line of the file `logs`. Errors  Usage CHOICE_NOT_KNOWN; those of `read_key`."""
+    words = text.split()
+    suite = words[2] if len(words) == 3 else SHA256.name
+    if len(words) not in (2, 3) or suite not in HASH_SUITES:
+        raise Usage(CliCode.CHOICE_NOT_KNOWN, f"{text[:200]}: KEY ORIGIN [sm3]")
+    return read_key(words[0]), words[1], HASH_SUITES[suite]
 
 
 def _address(text: str) -> tuple[str, int]:

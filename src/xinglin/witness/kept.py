@@ -175,6 +175,10 @@ class Witness:
             raise Failed(WitnessCode.WITNESS_STATE_DAMAGED, "our own signature is not on it")
         return kept, opened.checkpoint
 
+    def splits(self) -> list[Path]:
+        """The evidence that convicts a log: two signed histories, a file each."""
+        return sorted((self.folder / "evidence").glob("*-split-*"))
+
     def _keep_evidence(self, kind: str, log: Log, by_log: bytes, last_note: bytes) -> None:
         """Both notes, once. A log that makes many is convicted by the first ones.
 
