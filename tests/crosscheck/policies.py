@@ -133,31 +133,33 @@ PIECES = (b"0", b"1", b"2", b"all", b"any", b"none", b"a", b"b", b"\t", b" ", b"
 
 
 def mutants(first: int, count: int) -> Iterator[bytes]:
-    """Of good ones: bytes, words or lines of them changed, left out, doubled or brought from another."""
     seeds = [text for text in good().values() if len(text) < 2_000]
     for number in range(first, first + count):
-        chance = random.Random(f"policy text {number}")
-        text = chance.choice(seeds)
-        for _ in range(chance.randint(1, 2)):
-            between = chance.choice((b"\n", b"\n", b" "))
-            parts, others = text.split(between), chance.choice(seeds).split(between)
-            at = chance.randrange(len(parts))
-            match chance.randrange(6):
-                case 0:
-                    del parts[at]
-                case 1:
-                    parts.insert(at, chance.choice(parts))
-                case 2:
-                    parts[at] = chance.choice(others)
-                case 3:
-                    parts.insert(at, chance.choice(others))
-                case 4:
-                    parts[at] = chance.choice(PIECES)
-                case 5:
-                    text = mutated(chance, [text])
-                    continue
-            text = between.join(parts)
-        yield text
+        yield mutant(random.Random(f"policy text {number}"), seeds)
+
+
+def mutant(chance: random.Random, seeds: list[bytes]) -> bytes:
+    """One of `seeds` with bytes, words or lines of it changed, left out, doubled or brought from another."""
+    text = chance.choice(seeds)
+    for _ in range(chance.randint(1, 2)):
+        between = chance.choice((b"\n", b"\n", b" "))
+        parts, others = text.split(between), chance.choice(seeds).split(between)
+        at = chance.randrange(len(parts))
+        match chance.randrange(6):
+            case 0:
+                del parts[at]
+            case 1:
+                parts.insert(at, chance.choice(parts))
+            case 2:
+                parts[at] = chance.choice(others)
+            case 3:
+                parts.insert(at, chance.choice(others))
+            case 4:
+                parts[at] = chance.choice(PIECES)
+            case 5:
+                parts = mutated(chance, [text]).split(between)
+        text = between.join(parts)
+    return text
 
 
 def ours(text: bytes) -> dict[str, Any] | None:
@@ -186,4 +188,4 @@ def theirs(language: Language, folder: Path, texts: list[bytes]) -> list[dict[st
     return [None if "refused" in one else one for one in said]
 
 
-__all__ = ["crooked", "good", "mutants", "ours", "theirs"]
+__all__ = ["crooked", "good", "mutant", "mutants", "ours", "theirs"]

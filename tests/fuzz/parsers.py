@@ -16,15 +16,19 @@ from typing import Any, NamedTuple
 from msgspec import inspect as types
 from typer import Abort, Exit, TyperException
 
+from crosscheck import policies
 from holder import test_fhir_fuzz as fhir_fuzz
 from mutations import mutated
 from passkeys import Passkey
 from proofs.spoil import Archive
-from worlds import CHECKPOINT_KEY, content, key_named
+from witness.logs import ORIGIN, GrowingLog
+from worlds import CHECKPOINT, CHECKPOINT_KEY, content, key_named
+from xinglin.backup import contents
 from xinglin.base import codec, crypto, note
 from xinglin.base.check import Failed, SignatureInvalid
 from xinglin.base.crypto import SHA256, SignatureSuite
 from xinglin.base.history import Frontier, FrontierRow
+from xinglin.base.policy import read_policy
 from xinglin.cli import parser
 from xinglin.cli.call import Call
 from xinglin.client import key_file, paper, pins, sealed_file, verify_file, wallet
@@ -40,6 +44,7 @@ from xinglin.holder.fhir import Head, PatientCard, json_text
 from xinglin.holder.read_log import Read
 from xinglin.holder.release import Page, PageKeys
 from xinglin.holder.shelf import ShelvedBatch
+from xinglin.kernel import receipt_cose
 from xinglin.kernel.genesis import Manifest, check_manifest
 from xinglin.kernel.outcome import Closing, Leaf
 from xinglin.kernel.receipt import open_network
@@ -48,6 +53,7 @@ from xinglin.modules.decision import ConsentBody, Inputs, Opened, Opening, Reque
 from xinglin.vault.seal import open_sealed, seal
 from xinglin.vault.slots import SlotFile
 from xinglin.vault.wrap import RecipientKey, wrap
+from xinglin.witness import kept, protocol
 
 Mutate = Callable[[random.Random, list[bytes]], bytes]
 
@@ -145,6 +151,14 @@ def all_parsers(folder: Path) -> dict[str, Callable[[], Parser]]:
         "completeness file": lambda: Parser(logs, verify),
         "signed note": lambda: Parser([file.checkpoint for file in archive.receipts], lambda data: note.open_checkpoint(
             data, [CHECKPOINT_KEY]), reworded),
+        "COSE receipt": lambda: Parser(
+            [receipt_cose.write(file, CHECKPOINT_KEY, CHECKPOINT.sign) for file in archive.receipts[-20:]],
+            lambda data: (receipt_cose.read(data), receipt_cose.verify_cose(data, archive.network, archive.modules))),
+        "verifier key": lambda: _verifier_key(),
+        "trust policy": lambda: _policy(),
+        "witness's request": lambda: _witness_request(),
+        "witness's list of logs": lambda: _witness_logs(),
+        "backup's list": lambda: _backup_list(folder / "backup"),
         "genesis manifest": lambda: Parser([codec.encode(archive.manifest)], lambda data: (
             check_manifest(codec.decode(data, Manifest)), open_network(data, archive.network))),
         "history frontier": lambda: Parser([codec.encode(archive.ledger.frontier.to_row())], lambda data:
@@ -177,7 +191,57 @@ def all_parsers(folder: Path) -> dict[str, Callable[[], Parser]]:
     }
 
 
-SLOW = ("FHIR bundle", "FHIR NDJSON", "argv")
+SLOW = ("FHIR bundle", "FHIR NDJSON", "argv", "backup's list")
+
+
+def _verifier_key() -> Parser:
+    seeds = [note.NoteKey(f"{name}.example/w", use, key_named(name).public).text().encode()
+             for name in ("east", "west") for use in note.KeyUse]
+
+    def parse(data: bytes) -> None:
+        text = data.decode("utf-8", "surrogateescape")         # as a word of argv is
+        assert note.read_key(text).text() == text, "two texts of one key"
+    return Parser(seeds, parse, reworded)
+
+
+def _policy() -> Parser:
+    def mutate(chance: random.Random, seeds: list[bytes]) -> bytes:
+        return chance.choice((policies.mutant, reworded))(chance, seeds)
+    return Parser([text for text in policies.good().values() if len(text) < 2_000], read_policy, mutate)
+
+
+def _witness_request() -> Parser:
+    """What a witness is sent, and what it answers with 409."""
+    log = GrowingLog()
+    requests = [log.to(size).request(old) for old, size in ((0, 1), (0, 9), (5, 9), (64, 200), (199, 200))]
+
+    def parse(data: bytes) -> None:
+        if len(data) < 25:
+            assert b"%d" % protocol.read_size(data) == data, "two spellings of one size"
+            return
+        request = protocol.read_request(data)
+        assert protocol.write_request(*request) == data, "two spellings of one request"
+    return Parser([*requests, *[b"%d" % size for size in (0, 7, 10**9, 2**63 - 1)]], parse, reworded)
+
+
+def _witness_logs() -> Parser:
+    """As `follow` writes them, and with a comment."""
+    keys = [GrowingLog(key=key_named(name)).named.text() for name in ("a", "b")]
+    seeds = [f"log {keys[0]} {ORIGIN}\n", f"log {keys[0]} {ORIGIN} sm3\nlog {keys[1]} {ORIGIN} sm3\n",
+             f"# two\nlog {keys[0]} {ORIGIN}\n\nlog {keys[1]} xinglin/other\n"]
+    return Parser([seed.encode() for seed in seeds], kept.read_logs, reworded)
+
+
+def _backup_list(folder: Path) -> Parser:
+    found = contents.Contents(
+        network="0f" * 32, chain="xinglin-0f0f0f0f", made_ms=1_700_000_000_000, height=7, time_ms=9, app_hash="a0" * 32,
+        files={"ledger/clock": contents.Filed(8, "11" * 32), "organisations/e/card.json": contents.Filed(0, "22" * 32)},
+        apart=("ledger/checkpoint.key",))
+    deep = b"[" * 100_000
+
+    def mutate(chance: random.Random, seeds: list[bytes]) -> bytes:
+        return deep if chance.random() < 0.01 else reworded(chance, seeds)
+    return _file(folder / contents.LIST_NAME, [found.encoded()], lambda file: contents.read(file.parent), mutate)
 
 
 def _sealed(line: bytes, kind: Any) -> Parser:

@@ -75,7 +75,7 @@ def read(folder: Path) -> Contents:
         with open(folder / LIST_NAME, "rb") as file:
             said = json.loads(file.read(LIST_BYTES_MAX))
         return _checked(said)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:    # the last: [[[[..
         raise NotUnderstood(BackupCode.BACKUP_NOT_UNDERSTOOD, f"{folder / LIST_NAME}: {type(error).__name__}") from None
 
 
