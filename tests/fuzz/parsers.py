@@ -317,13 +317,13 @@ def _signatures() -> Parser:
 
 
 def _snapshot(path: Path) -> Parser:
-    header = tree_snapshot.Header(suite=SHA256.name, height=7, buckets=3)
+    header = tree_snapshot.Header(suite=SHA256.name, height=7, places=3)
     path.parent.mkdir(parents=True, exist_ok=True)
     tree_snapshot.write(path, SHA256, header, bytearray(content("heap") * 6), bytearray(6))
 
     def read(file: Path) -> None:
         found = tree_snapshot.read(file, SHA256)
-        assert found is None or len(found[1]) == 64 * found[0].buckets
+        assert found is None or len(found[1]) == 64 * found[0].places
     return _file(path, [path.read_bytes()], read)
 
 
