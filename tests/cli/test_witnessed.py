@@ -107,7 +107,8 @@ def test_a_cose_receipt_is_written_and_verified(shell: Shell) -> None:
     assert shell.json("verify", "receipt.cose")["kind"] == "cose-receipt"
     assert "a COSE receipt of network" in shell.ok("verify", "receipt.cose").out
     assert shell.run("receipt", tx, "-o", "other", "--cose", "--policy", "plain").code == 2
-    (shell.folder / "spoiled").write_bytes((shell.folder / "receipt.cose").read_bytes()[:-1] + b"\x00")
+    good = (shell.folder / "receipt.cose").read_bytes()        # the last byte of a signature is 0 once in sixteen
+    (shell.folder / "spoiled").write_bytes(good[:-1] + bytes((good[-1] ^ 1,)))
     assert shell.run("verify", "spoiled").code == 5
 
 
