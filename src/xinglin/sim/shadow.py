@@ -24,16 +24,16 @@ class Shadow:
         self.height, self.time_ms = -1, 0
         self.rows: dict[bytes, bytes] = {}
         self.state_root, self.app_hash = sparse.EMPTY, bytes(32)
-        self._frontier = Frontier()
+        self.frontier = Frontier()
         self._due: set[tuple[int, str, bytes]] = set()
         self._ids: dict[int, set[bytes]] = {}
         self._parts: list[dict[bytes, bytes]] = [{} for _ in range(PARTS)]           # path -> hash of row bytes
         self._roots: list[tuple[int, bytes]] = [(0, sparse.EMPTY)] * (2 * PARTS)     # leaves below, root; a heap
-        self._executor = Executor(modules, manifest, manifest.module_set)
-        self._keep(self._executor.found(self))
+        self.executor = Executor(modules, manifest, manifest.module_set)
+        self._keep(self.executor.found(self))
 
     def apply(self, time_ms: int, txs: list[Tx]) -> Applied:
-        applied = self._executor.apply(self, self.height + 1, time_ms, txs)
+        applied = self.executor.apply(self, self.height + 1, time_ms, txs)
         if applied.appended is not None:
             self._keep(applied)
         return applied
@@ -72,8 +72,8 @@ class Shadow:
         return sorted(self._ids)
 
     def append(self, leaf_hashes: list[bytes]) -> Appended:
-        appended = append(self.hashes, self._frontier, leaf_hashes)
-        self._frontier = appended.frontier
+        appended = append(self.hashes, self.frontier, leaf_hashes)
+        self.frontier = appended.frontier
         return appended
 
     def update_tree(self, changes: list[tuple[bytes, bytes | None]]) -> bytes:
