@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from small_disk import small_disk
 from xinglin import backup, demo, fsck
 from xinglin.backup import BackupCode, contents, make
 from xinglin.base.check import Code, Failed
@@ -341,17 +342,10 @@ def test_a_home_is_not_restored_over_another_and_a_cut_off_restore_is_begun_anew
 
 
 def test_a_disk_that_is_full_is_said_and_leaves_no_home(home: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True,
-                      check=False).returncode:
-        pytest.skip("mounting a small file system takes root")
-    try:
+    with small_disk(tmp_path / "disk", "3m") as disk:
         fails(BackupCode.BACKUP_NOT_WRITTEN, lambda: backup.of_closed(home, disk / "copy"))
         shutil.rmtree(disk / "copy")
         backup.of_closed(home, tmp_path / "copy")
         fails(BackupCode.BACKUP_NOT_WRITTEN, lambda: backup.restore(
             tmp_path / "copy", disk / "host", MODULE_SET, verify=False))
         assert not list(disk.iterdir())
-    finally:
-        subprocess.run(["umount", disk], check=True)

@@ -13,6 +13,7 @@ import pytest
 
 import homes
 from cli.command import Shell
+from small_disk import small_disk
 from xinglin.base.units import MS_PER_DAY
 from xinglin.client import pins
 from xinglin.engine.clock import SystemClock
@@ -229,17 +230,10 @@ def test_a_network_that_was_never_backed_up_is_told_so_after_a_week(tmp_path: Pa
 
 
 def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], capture_output=True,
-                      check=False).returncode:
-        pytest.skip("mounting a small file system takes root")
-    try:
+    with small_disk(tmp_path / "disk", "64m") as disk:
         founded(disk / "home")
         found = looked(Shell(disk))
         assert found["disk"]["state"] == "FAIL" and "free" in found["disk"]["repair"]
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 # -- repaired as told

@@ -16,6 +16,7 @@ from msgspec import structs
 
 import killed
 from homes import CHECKPOINT_SEED, Home, Replay, home
+from small_disk import small_disk
 from worlds import World
 from xinglin.base.check import Code, Failed, NotVerified
 from xinglin.base.units import MS_PER_DAY
@@ -280,12 +281,7 @@ def holds(one: Home, told: list[Committed]) -> None:
 
 
 def test_a_full_disk_stops_the_engine_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], capture_output=True,
-                      check=False).returncode:
-        pytest.skip("mounting a small file system takes root")
-    try:
+    with small_disk(tmp_path / "disk", "16m") as disk:
         (disk / "ballast").write_bytes(bytes(9 * 1024 * 1024))
         one = Home(disk / "home").furnished()
         told = fill(one, 12)
@@ -294,8 +290,6 @@ def test_a_full_disk_stops_the_engine_and_loses_nothing_that_was_acknowledged(tm
         one.node = one._open()
         holds(one, told)
         one.node.close()
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_file_that_may_not_grow_stops_the_engine_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
