@@ -1,8 +1,12 @@
 """What disks do to files that lie still: flipped bits, lost and misplaced sectors, whole files of another day."""
 
 import random
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+from rows import Span
 
 SECTORS = (512, 4_096)
 TRIES_MAX = 1_000
@@ -112,3 +116,22 @@ def lose(chance: random.Random, folder: Path, older: list[Path]) -> str:
 
 
 KINDS: tuple[Damage, ...] = (flip, flip_at_the_end, swap, stale_sector, stale_file, flip, flip, cut, swap, lose)
+
+
+def spoil(home: Path, older: list[Path], folder: Path, span: Span,
+          look: Callable[[random.Random, int], str]) -> Counter[str]:
+    """Spoil a copy of `home` in `folder` for each item, and count what `look` says became of it.
+
+    Errors  AssertionError of `look`, with the item and what was done.
+    """
+    found: Counter[str] = Counter()
+    for item in span:
+        chance = random.Random(item)
+        shutil.copytree(home, folder)
+        what = damage(chance, folder, older, KINDS[item % len(KINDS)])
+        try:
+            found[look(chance, item)] += 1
+        except AssertionError as wrong:
+            raise AssertionError(f"item {item}, {what}: {wrong}") from wrong
+        shutil.rmtree(folder)
+    return found

@@ -122,17 +122,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 
 
 def spoil(whole: Whole, folder: Path, span: Span) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for item in span:
-        chance = random.Random(item)
-        shutil.copytree(whole.home, folder)
-        what = rot.damage(chance, folder, whole.older, rot.KINDS[item % len(rot.KINDS)])
-        try:
-            found[look(whole, folder, chance, orders=item % ORDERS == 0)] += 1
-        except AssertionError as wrong:
-            raise AssertionError(f"item {item}, {what}: {wrong}") from wrong
-        shutil.rmtree(folder)
-    return found
+    return rot.spoil(whole.home, whole.older, folder, span, lambda chance, item: look(
+        whole, folder, chance, orders=item % ORDERS == 0))
 
 
 def look(whole: Whole, folder: Path, chance: random.Random, orders: bool) -> str:

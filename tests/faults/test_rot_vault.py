@@ -101,17 +101,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> WholeRoom:
 
 
 def spoil(whole: WholeRoom, folder: Path, span: Span) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for item in span:
-        chance = random.Random(item)
-        shutil.copytree(whole.home, folder)
-        what = rot.damage(chance, folder, whole.older, rot.KINDS[item % len(rot.KINDS)])
-        try:
-            found[look(whole, folder)] += 1
-        except AssertionError as wrong:
-            raise AssertionError(f"item {item}, {what}: {wrong}") from wrong
-        shutil.rmtree(folder)
-    return found
+    return rot.spoil(whole.home, whole.older, folder, span, lambda chance, item: look(whole, folder))
 
 
 def look(whole: WholeRoom, folder: Path) -> str:
