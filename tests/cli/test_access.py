@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from cli.charts import mei_at_east
 from cli.command import Shell
 from holder import rooms
 from xinglin.base import codec
@@ -24,20 +25,9 @@ from xinglin.modules.decision import Cause, Judgement, Opened, RequestBody
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Mei's chart at East, a doctor at West, a consent for the laboratory."""
-    shell = Shell(tmp_path_factory.mktemp("access"))
-    shell.ok("net", "init", "city", "--simulated", "--member", "east:HOSPITAL:东院:East", "--member",
-             "west:PRACTICE:西诊所:West")
-    shell.ok("member", "enrol-staff", "west", "chen", "--name", "Chen", "--role", "physician")
-    shell.ok("key", "new", "--wallet", "mei.wallet")
-    (shell.folder / "fhir").mkdir()
-    (shell.folder / "fhir" / "a.ndjson").write_text("\n".join(map(json.dumps, rooms.chart(3))))
-    shell.ok("record", "import", "fhir", "--as", "east")
-    (one,) = shell.json("subject", "list", "--as", "east")
-    code = shell.json("subject", "code", one["subject"])["code"]
-    shell.ok("subject", "claim", one["subject"], "--wallet", "mei.wallet", "--code", code)
+    shell = mei_at_east(tmp_path_factory.mktemp("access"))
     shell.ok("consent", "grant", "--wallet", "mei.wallet", "--to", "west", "--scope", "laboratory", "--purpose",
              "treat", "--days", "30", "--yes")
-    shell.env["SUBJECT"] = one["subject"]
     return shell
 
 

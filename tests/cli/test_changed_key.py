@@ -1,15 +1,14 @@
 """A patient's own commands after the ledger's checkpoint key was changed, and what a stranger is told to verify by."""
 
 import asyncio
-import json
 import re
 from pathlib import Path
 
 import pytest
 
+from cli.charts import mei_at_east
 from cli.command import PASSPHRASE, Shell
 from cli.witnesses import witness
-from holder import rooms
 from xinglin.base.check import BaseCode
 from xinglin.client import AsyncClient, Patient, Wallet, verify_file
 from xinglin.home import Home
@@ -21,23 +20,12 @@ from xinglin.node import AsyncLocalTransport, NodeCode
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Mei's chart at East, a doctor at West, a consent, a request, and then another checkpoint key."""
-    shell = Shell(tmp_path_factory.mktemp("changed"))
-    shell.ok("net", "init", "city", "--simulated", "--member", "east:HOSPITAL:东院:East", "--member",
-             "west:PRACTICE:西诊所:West")
-    shell.ok("member", "enrol-staff", "west", "chen", "--name", "Chen", "--role", "physician")
-    shell.ok("key", "new", "--wallet", "mei.wallet")
-    (shell.folder / "fhir").mkdir()
-    (shell.folder / "fhir" / "a.ndjson").write_text("\n".join(map(json.dumps, rooms.chart(3))))
-    shell.ok("record", "import", "fhir", "--as", "east")
-    (one,) = shell.json("subject", "list", "--as", "east")
-    code = shell.json("subject", "code", one["subject"])["code"]
-    shell.ok("subject", "claim", one["subject"], "--wallet", "mei.wallet", "--code", code)
-    shell.env["SUBJECT"] = one["subject"]
+    shell = mei_at_east(tmp_path_factory.mktemp("changed"))
     shell.ok("net", "change-key", "--yes")
     shell.ok("consent", "grant", "--wallet", "mei.wallet", "--to", "west", "--scope", "laboratory", "--purpose",
              "treat", "--days", "30", "--yes")
-    shell.ok("access", "request", "--as", "chen", "--subject", one["subject"], "--scope", "laboratory", "--purpose",
-             "TREAT", "--reason", "follow-up", "-o", "received")
+    shell.ok("access", "request", "--as", "chen", "--subject", shell.env["SUBJECT"], "--scope", "laboratory",
+             "--purpose", "TREAT", "--reason", "follow-up", "-o", "received")
     return shell
 
 
