@@ -40,6 +40,7 @@ from xinglin.holder.codes import HolderCode
 from xinglin.holder.holder import Holder
 from xinglin.home import Home
 from xinglin.kernel.module import Event
+from xinglin.kernel.receipt import Signed
 from xinglin.modules import access
 from xinglin.modules.decision import Cause, Inputs, Opening, RequestBody
 
@@ -303,18 +304,19 @@ def prove(ctx: typer.Context, wallet: WalletFile, out: OutNeeded, subject: OwnSu
     call, said = Call.of(ctx), cosigning.policy_in(policy)
     with call.opened() as home:
         found, history = _history(call, home, wallet, subject)
-        file = _cosigned(call, home, history.file, said)
-        verdict = verify_file(file, home.network, home.node.modules, said or home.policy)
+        file, signed = (history.file, history.signed) if said is None else _cosigned(call, home, history.file, said)
         files.write(out, file, over=call.yes)
-        call.hand_on(home, out, verdict.signed, policy)
+        call.hand_on(home, out, signed, policy)
         show.one(call, (Column("file", "文件", "file"), Column("entries", "条数", "entries")),
                  {"file": str(out), "entries": len(history.entries), "subject": found})
 
 
-def _cosigned(call: Call, home: Home, file: bytes, policy: Policy | None) -> bytes:
+def _cosigned(call: Call, home: Home, file: bytes, policy: Policy) -> tuple[bytes, Signed]:
+    """The list under a policy's cosignatures, verified as it is now. Errors  NotFound NOT_COSIGNED_YET."""
     complete: Completeness = codec.decode(file, Completeness)
-    return codec.encode(Completeness(entries=complete.entries,
+    made = codec.encode(Completeness(entries=complete.entries,
                                      log=cosigning.cosigned(call, home, complete.log, policy)))
+    return made, verify_file(made, home.network, home.node.modules, policy).signed
 
 
 @app.command("anchor")

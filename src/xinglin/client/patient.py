@@ -30,7 +30,7 @@ from xinglin.client.verify import Completeness, verify_file
 from xinglin.client.wallet import GrantMade, Wallet, WalletSubject
 from xinglin.kernel.accounts import ACCOUNTS, NO_END, AccountRow, find_key
 from xinglin.kernel.module import Event, Message
-from xinglin.kernel.receipt import StateProof, VerifiedRow, read_file
+from xinglin.kernel.receipt import Signed, StateProof, VerifiedRow, read_file
 from xinglin.kernel.tx import SIGN_DOMAIN, Body, NotIncludable, Signer, tx_id
 from xinglin.modules import access, consent, members, records, subjects
 from xinglin.modules.decision import ConsentBody, Opened, ScopeItem, commit
@@ -49,6 +49,7 @@ class History(NamedTuple):
     file: bytes
     as_of_ms: int
     height: int                    # of the ledger, at that time
+    signed: Signed                 # who stands behind the file
 
 
 class Patient:
@@ -213,7 +214,7 @@ class Patient:
         _check_begins(verdict.network.hashes, verdict.events, row if isinstance(row, access.LogRow)
                       else access.NO_ENTRIES)
         self._client.saw(verdict.facts["height"])
-        return History([*verdict.events], words, file, verdict.time_ms, verdict.facts["height"])
+        return History([*verdict.events], words, file, verdict.time_ms, verdict.facts["height"], verdict.signed)
 
     def _opened(self, door: Door, subject: SubjectId, ask: Callable[[SignedChallenge], Reply],
                 type_: type[codec.T]) -> codec.T:
