@@ -230,7 +230,7 @@ class Home:
             self._enrol(organisation, begun, pending, key_file, None, lambda key: members.EnrolService(
                 member=organisation.member, account=account, suite=key.suite, key=key.public))
         card = organisation.folder / "card.json"
-        _write_json(card, read_card(card, ("zh", "en", "kind"), ("member",)) | {"service": begun["account"]})
+        _write_json(card, read_card(card, *ORGANISATION_CARD) | {"service": begun["account"]})
         pending.unlink()
         return account
 

@@ -128,12 +128,9 @@ def copy_file(source: Path, to: Path) -> Filed:
 
 def hashed(file: Path) -> Filed:
     """Errors  OSError."""
-    digest, size = hashlib.sha256(), 0
     with open(file, "rb") as data:
-        while piece := data.read(PIECE_BYTES):
-            digest.update(piece)
-            size += len(piece)
-    return Filed(size, digest.hexdigest())
+        digest = hashlib.file_digest(data, "sha256")
+        return Filed(data.tell(), digest.hexdigest())
 
 
 def _apart(home: Path) -> tuple[str, ...]:

@@ -97,9 +97,8 @@ def write_policy(folder: Path, network: NetworkId, data: bytes) -> Policy:
 
 
 def remove_policy(folder: Path, network: NetworkId) -> bool:
-    """Ask for no cosignatures any more, and take the manifest's keys again; whether there was a policy.
-
-    Readable or not.     Errors  Failed PINS_NOT_WRITTEN.
+    """Ask for no cosignatures any more, and take the manifest's keys again. Whether there was a policy, readable or
+    not. Errors  Failed PINS_NOT_WRITTEN.
     """
     file = folder / f"{network.hex()}.policy"
     try:
